@@ -1,0 +1,1 @@
+"""The program: configuration, cycle, command line. Wires the rooms together."""

@@ -1,0 +1,1 @@
+"""From perf.data records to a profile of what may be shown. Pure."""

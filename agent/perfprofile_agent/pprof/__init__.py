@@ -1,0 +1,1 @@
+"""The profile: model, wire format, merge, checks and text form. Pure."""

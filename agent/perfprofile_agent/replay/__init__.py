@@ -1,0 +1,1 @@
+"""What processes, mappings and cgroups looked like when a sample was taken. Pure."""

@@ -1,0 +1,1 @@
+"""Delivery of finished profiles and node reports."""

@@ -1,0 +1,1 @@
+"""Pure rules: from observed state and the time to what is to be done."""
