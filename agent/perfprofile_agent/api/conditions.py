@@ -1,7 +1,7 @@
 """How things stand: phases, conditions and the closed list of reasons, each with what it means and the next step."""
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import Meta
@@ -43,6 +43,8 @@ class Status(StrEnum):
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One aspect of a resource's state (meta/v1 Condition)."""
+
+    list_map_keys: ClassVar[tuple[str, ...]] = ("type",)
 
     type: Annotated[str, Meta(max_length=316, description="What the condition is about: Accepted, Placed or Complete.")]
     status: Annotated[Status, Meta(description="Whether it holds.")]

@@ -100,6 +100,12 @@ class Perf(Model, frozen=True, kw_only=True):
 
     validations: ClassVar[tuple[Rule, ...]] = (
         Rule("!(has(self.frequency) && has(self.period))", "frequency and period exclude each other: set one of them"),
+        # perf takes a name that ends in .c or .o for a program to compile and load into the kernel.
+        # `has` because the API server checks rules against the default of the field, {}, before it fills in events.
+        Rule(
+            "!has(self.events) || !self.events.exists(e, e.matches('[.](c|o|bpf)($|[:/,])'))",
+            "events are names that `perf list` shows, never files",
+        ),
     )
 
     events: Annotated[
@@ -170,6 +176,7 @@ class PerfProfileSpec(Model, frozen=True, kw_only=True):
 
     validations: ClassVar[tuple[Rule, ...]] = (
         Rule("!(has(self.schedule) && has(self.continuous))", "schedule and continuous exclude each other: set one of them"),
+        Rule("duration(self.duration) >= duration('1s') && duration(self.duration) <= duration('1h')", "duration is between 1s and 1h"),
     )
 
     target: Annotated[Target, Meta(description="Whose samples are recorded.")] = Target()
