@@ -58,7 +58,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Reason(StrEnum):
-    """Every reason that a condition, an Event, a node report or a node failure may carry. docs/reasons.md is made from this list."""
+    """Every reason that a condition, an Event, a node report or a node failure may carry. docs/reference/reasons.md is made from this list."""
 
     # Of a PerfProfile or a run
     ACCEPTED = "Accepted"
@@ -74,6 +74,9 @@ class Reason(StrEnum):
     NO_MATCHING_PODS = "NoMatchingPods"
     PROFILE_DELETED = "ProfileDeleted"
     RUN_DELETED = "RunDeleted"
+    RUN_CREATED = "RunCreated"
+    RUN_REFUSED = "RunRefused"
+    SUPERSEDED = "Superseded"
     GATEWAY_UNAVAILABLE = "GatewayUnavailable"
 
     # Of one node
@@ -134,6 +137,14 @@ EXPLANATIONS: Final[dict[Reason, Explanation]] = {
     ),
     Reason.RUN_DELETED: Explanation(
         "The run was deleted before it ended, and its agents were removed.", "Delete the PerfProfile and apply it again to record anew."
+    ),
+    Reason.RUN_CREATED: Explanation("A run was made for the PerfProfile.", "Wait for it: kubectl get perfprofileruns."),
+    Reason.RUN_REFUSED: Explanation(
+        "The API server refused to create the run: a quota or an admission policy of the namespace stands against it.",
+        "Read the API server's words in the message, change what they name, and wait: it is tried again every minute.",
+    ),
+    Reason.SUPERSEDED: Explanation(
+        "The PerfProfile was changed while this run went on, so the run was cancelled.", "Look at the run of the new spec."
     ),
     Reason.GATEWAY_UNAVAILABLE: Explanation(
         "The gateway did not answer, so results of this run are unknown.",

@@ -62,6 +62,9 @@ class PerfProfileRunStatus(Model, frozen=True, kw_only=True):
         str, Meta(description="Pending, Recording, Collecting, Succeeded, PartiallySucceeded, Failed, Denied or Cancelled.")
     ] = ""
     start_time: Annotated[str, Meta(description="When agents were asked for.", extra_json_schema={"format": "date-time"})] | None = None
+    recording_time: (
+        Annotated[str, Meta(description="When the first node was seen recording.", extra_json_schema={"format": "date-time"})] | None
+    ) = None
     deadline: (
         Annotated[str, Meta(description="When nodes that have not reported are given up.", extra_json_schema={"format": "date-time"})]
         | None
