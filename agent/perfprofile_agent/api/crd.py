@@ -290,7 +290,7 @@ def _default(field: inspect.Field, path: str) -> Schema:
         if value != type(value)():
             raise SchemaError(path, "a model's default is its own default value, or none")
         return {"default": {}}
-    return {"default": msgspec.to_builtins(value)}
+    return {"default": list(value) if isinstance(value, tuple) else msgspec.to_builtins(value)}
 
 
 def _validations(rules: tuple[Rule, ...]) -> Schema:
