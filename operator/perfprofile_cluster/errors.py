@@ -22,9 +22,10 @@ class ClusterError(PerfProfileError):
             ``Unreachable`` and ``Undecodable``.
         message: The API server's own sentence.
         retry_after: Seconds that the API server asks to wait, or None.
+        terminating: Whether it was refused because the namespace is being deleted.
     """
 
-    def __init__(self, status: int, reason: str, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, status: int, reason: str, message: str, *, retry_after: float | None = None, terminating: bool = False) -> None:
         super().__init__(
             f"Kubernetes API answered {status} {reason}: {message}" if status else f"Could not reach the Kubernetes API: {message}"
         )
@@ -32,6 +33,7 @@ class ClusterError(PerfProfileError):
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
+        self.terminating = terminating
 
     @property
     def already_exists(self) -> bool:

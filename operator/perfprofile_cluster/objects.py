@@ -72,6 +72,9 @@ class Pod(Value, frozen=True, kw_only=True):
 
     metadata: ObjectMeta
     node_name: str = ""
+    """Where it runs; empty before it is scheduled."""
+    destined_node: str = ""
+    """Where its DaemonSet wants it to run, known before it is scheduled; empty for other pods."""
     phase: str = ""
     reason: str = ""
     message: str = ""

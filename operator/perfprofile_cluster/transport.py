@@ -108,4 +108,4 @@ def _refusal(status: int, content: bytes, retry_after: str | None) -> ClusterErr
     except (msgspec.DecodeError, json.JSONDecodeError):
         failure = Failure(message=content[:300].decode(errors="replace"))
     seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
-    return ClusterError(status, failure.reason or f"Http{status}", failure.message, retry_after=seconds)
+    return ClusterError(status, failure.reason or f"Http{status}", failure.message, retry_after=seconds, terminating=failure.terminating)

@@ -63,12 +63,44 @@ class _ContainerStatus(_Wire, frozen=True, kw_only=True):
         )
 
 
+class _Expression(_Wire, frozen=True, kw_only=True):
+    key: str = ""
+    values: tuple[str, ...] = ()
+
+
+class _Term(_Wire, frozen=True, kw_only=True):
+    match_expressions: tuple[_Expression, ...] = ()
+    match_fields: tuple[_Expression, ...] = ()
+
+
+class _NodeSelector(_Wire, frozen=True, kw_only=True):
+    node_selector_terms: tuple[_Term, ...] = ()
+
+
+class _NodeAffinity(_Wire, frozen=True, kw_only=True):
+    required: _NodeSelector = msgspec.field(default=_NodeSelector(), name="requiredDuringSchedulingIgnoredDuringExecution")
+
+
+class _Affinity(_Wire, frozen=True, kw_only=True):
+    node_affinity: _NodeAffinity = _NodeAffinity()
+
+    def hostnames(self) -> tuple[str, ...]:
+        expressions = (expression for term in self.node_affinity.required.node_selector_terms for expression in term.match_expressions)
+        return tuple(value for expression in expressions if expression.key == HOSTNAME_LABEL for value in expression.values)
+
+    def node(self) -> str:
+        """Give the node that the DaemonSet controller bound the pod to (matchFields metadata.name)."""
+        fields = (field for term in self.node_affinity.required.node_selector_terms for field in term.match_fields)
+        return next((value for field in fields if field.key == "metadata.name" for value in field.values), "")
+
+
 class _Container(_Wire, frozen=True, kw_only=True):
     name: str
 
 
 class _PodSpec(_Wire, frozen=True, kw_only=True):
     node_name: str = ""
+    affinity: _Affinity = _Affinity()
     containers: tuple[_Container, ...] = ()
 
 
@@ -95,6 +127,7 @@ class WirePod(_Wire, frozen=True, kw_only=True):
         return objects.Pod(
             metadata=self.metadata,
             node_name=self.spec.node_name,
+            destined_node=self.spec.affinity.node(),
             containers=tuple(container.name for container in self.spec.containers),
             phase=self.status.phase,
             reason=self.status.reason,
@@ -128,27 +161,6 @@ class WireNode(_Wire, frozen=True, kw_only=True):
         return objects.Node(metadata=self.metadata, ready=ready, unschedulable=self.spec.unschedulable)
 
 
-class _Expression(_Wire, frozen=True, kw_only=True):
-    key: str = ""
-    values: tuple[str, ...] = ()
-
-
-class _Term(_Wire, frozen=True, kw_only=True):
-    match_expressions: tuple[_Expression, ...] = ()
-
-
-class _NodeSelector(_Wire, frozen=True, kw_only=True):
-    node_selector_terms: tuple[_Term, ...] = ()
-
-
-class _NodeAffinity(_Wire, frozen=True, kw_only=True):
-    required: _NodeSelector = msgspec.field(default=_NodeSelector(), name="requiredDuringSchedulingIgnoredDuringExecution")
-
-
-class _Affinity(_Wire, frozen=True, kw_only=True):
-    node_affinity: _NodeAffinity = _NodeAffinity()
-
-
 class _TemplateSpec(_Wire, frozen=True, kw_only=True):
     affinity: _Affinity = _Affinity()
 
@@ -178,16 +190,11 @@ class WireDaemonSet(_Wire, frozen=True, kw_only=True):
         """Give the flat value."""
         return objects.DaemonSet(
             metadata=self.metadata,
-            hostnames=_hostnames(self.spec.template.spec.affinity.node_affinity.required.node_selector_terms),
+            hostnames=self.spec.template.spec.affinity.hostnames(),
             desired=self.status.desired_number_scheduled,
             current=self.status.current_number_scheduled,
             ready=self.status.number_ready,
         )
-
-
-def _hostnames(terms: Iterable[_Term]) -> tuple[str, ...]:
-    expressions = (expression for term in terms for expression in term.match_expressions)
-    return tuple(value for expression in expressions if expression.key == HOSTNAME_LABEL for value in expression.values)
 
 
 class WireEvent(_Wire, frozen=True, kw_only=True):
@@ -259,11 +266,25 @@ class ObjectList(_Wire, frozen=True, kw_only=True):
     items: tuple[msgspec.Raw, ...] = ()
 
 
+class _Cause(_Wire, frozen=True, kw_only=True):
+    reason: str = ""
+
+
+class _Details(_Wire, frozen=True, kw_only=True):
+    causes: tuple[_Cause, ...] = ()
+
+
 class Failure(_Wire, frozen=True, kw_only=True):
     """meta/v1 Status of a refused call."""
 
     reason: str = ""
     message: str = ""
+    details: _Details = _Details()
+
+    @property
+    def terminating(self) -> bool:
+        """Whether the namespace is being deleted."""
+        return any(cause.reason == "NamespaceTerminating" for cause in self.details.causes)
 
 
 class _ReviewedUser(_Wire, frozen=True, kw_only=True):
