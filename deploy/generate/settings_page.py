@@ -1,22 +1,26 @@
 """docs/reference/settings.md: the chart's values and the programs' environment, read from where they are written.
 
-A value without a comment, or a setting without a docstring that names its variable, is an error: what can be set is documented or it
+A value without a comment, or a setting without a docstring, is an error: what can be set is documented or it
 doesn't exist.
 """
 
 import ast
+import dataclasses
+import inspect
+import itertools
 import json
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+import perfprofile_gateway.config
+import perfprofile_operator.config
+
 VALUES = "charts/perfprofile/values.yaml"
-PROGRAMS = {
-    "perfprofile-operator": "operator/perfprofile_operator/config.py",
-    "perfprofile-gateway": "operator/perfprofile_gateway/config.py",
-}
+PROGRAMS = {"perfprofile-operator": perfprofile_operator.config.Settings, "perfprofile-gateway": perfprofile_gateway.config.Settings}
 
 
 class UndocumentedError(Exception):
@@ -35,11 +39,9 @@ def files(root: Path) -> dict[str, str]:
     ]
     for path, default, meaning in values((root / VALUES).read_text()):
         lines.append(f"| `{path}` | `{json.dumps(default)}` | {meaning} |")
-    for program, source in PROGRAMS.items():
-        if not (root / source).exists():
-            continue
+    for program, settings in PROGRAMS.items():
         lines += ["", f"## Environment of {program}\n", "| variable | default | meaning |", "|---|---|---|"]
-        for variable, default, meaning in variables((root / source).read_text()):
+        for variable, default, meaning in variables(program, settings):
             lines.append(f"| `{variable}` | {f'`{default}`' if default else ''} | {meaning} |")
     return {"docs/reference/settings.md": "\n".join(lines) + "\n"}
 
@@ -76,40 +78,47 @@ def _comment_above(line: int, lines: list[str]) -> str:
     return " ".join(words)
 
 
-def variables(source: str) -> list[tuple[str, str, str]]:
-    """Give (variable, default, meaning) of every field of the class ``Settings`` in a module's source.
+def variables(program: str, settings: type) -> list[tuple[str, str, str]]:
+    """Give (variable, default, meaning) of every field of a program's dataclass of settings.
 
-    The docstring under each field reads ``PERFPROFILE_NAME: meaning``.
+    The variable of the field ``data_dir`` is PERFPROFILE_DATA_DIR; its meaning is the docstring under the field.
 
     Raises:
-        UndocumentedError: a field has no such docstring.
+        UndocumentedError: a field has no docstring.
     """
-    module = ast.parse(source)
-    settings = next(node for node in module.body if isinstance(node, ast.ClassDef) and node.name == "Settings")
+    meanings = dict(_docstrings(settings))
     found: list[tuple[str, str, str]] = []
-    for field, after in zip(settings.body, settings.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            found.append(_variable(field, field.target.id, after))
+    for field in dataclasses.fields(settings):
+        variable = f"PERFPROFILE_{field.name.upper()}"
+        meaning = meanings.get(field.name, "").removeprefix(f"{variable}:").strip()
+        if not meaning:
+            raise UndocumentedError(
+                f"{program}: setting {field.name} has no docstring under it; write what it does, its unit and why its default"
+            )
+        found.append((variable, _default(field), meaning[0].upper() + meaning[1:]))
     return found
 
 
-def _variable(field: ast.AnnAssign, name: str, after: ast.stmt) -> tuple[str, str, str]:
-    doc = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
-    variable, _, meaning = str(doc).partition(":")
-    if not variable.startswith("PERFPROFILE_") or not meaning:
-        raise UndocumentedError(f"setting {name} has no docstring of the form `PERFPROFILE_NAME: meaning`")
-    return variable, _default(field.value), " ".join(meaning.split()).replace("|", "\\|")
+def _docstrings(settings: type) -> Iterator[tuple[str, str]]:
+    """Give (field, text under it); Python keeps docstrings of classes and functions only, so they are read from the source."""
+    (declared,) = ast.parse(textwrap.dedent(inspect.getsource(settings))).body
+    if not isinstance(declared, ast.ClassDef):
+        raise TypeError(f"{settings} is not a class")
+    for field, after in itertools.pairwise(declared.body):
+        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+            continue
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            yield field.target.id, " ".join(str(after.value.value).split()).replace("|", "\\|")
 
 
-def _default(value: ast.expr | None) -> str:
-    """Write a default as it would stand in the environment, where it is a plain constant; else as the source has it."""
-    if value is None:
+def _default(field: dataclasses.Field[Any]) -> str:
+    """Write a field's default as it would stand in the environment."""
+    if field.default_factory is not dataclasses.MISSING:
+        return json.dumps(field.default_factory())
+    if field.default is dataclasses.MISSING:
         return "required"
-    if isinstance(value, ast.Constant):
-        return "" if value.value is None else str(value.value)
-    if isinstance(value, ast.Call) and value.args and isinstance(value.args[0], ast.Constant):
-        return str(value.args[0].value)
-    try:
-        return str(eval(compile(ast.Expression(value), "default", "eval"), {"__builtins__": {}}))  # noqa: S307 - our own source: 16 * 2**20
-    except (NameError, TypeError):
-        return ast.unparse(value)
+    if isinstance(field.default, bool):
+        return str(field.default).lower()
+    if isinstance(field.default, tuple):
+        return ",".join(field.default)
+    return "" if field.default is None else str(field.default)
