@@ -108,7 +108,7 @@ def _docstrings(settings: type) -> Iterator[tuple[str, str]]:
         if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
             continue
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            yield field.target.id, " ".join(str(after.value.value).split()).replace("|", "\\|")
+            yield field.target.id, " ".join(str(after.value.value).split()).replace("|", "\\|").replace("``", "`")
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

@@ -48,6 +48,13 @@ class SelectorOperator(StrEnum):
 class LabelSelectorRequirement(Model, frozen=True, kw_only=True):
     """One expression of a label selector."""
 
+    validations: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
+            "In and NotIn need values, Exists and DoesNotExist take none",
+        ),
+    )
+
     key: Annotated[LabelText, Meta(description="Label key that the expression is about.")]
     operator: Annotated[SelectorOperator, Meta(description="How the label's value is compared with the values.")]
     values: Annotated[
@@ -177,6 +184,10 @@ class PerfProfileSpec(Model, frozen=True, kw_only=True):
     validations: ClassVar[tuple[Rule, ...]] = (
         Rule("!(has(self.schedule) && has(self.continuous))", "schedule and continuous exclude each other: set one of them"),
         Rule("duration(self.duration) >= duration('1s') && duration(self.duration) <= duration('1h')", "duration is between 1s and 1h"),
+        Rule(
+            "!has(self.labels) || !self.labels.exists(key, key in ['namespace', 'pod', 'container', 'node', 'comm', 'pid', 'tid'])",
+            "labels: namespace, pod, container, node, comm, pid and tid are set by PerfProfile itself; use other names",
+        ),
     )
 
     target: Annotated[Target, Meta(description="Whose samples are recorded.")] = Target()
