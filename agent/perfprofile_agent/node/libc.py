@@ -23,7 +23,7 @@ _PERF_EVENT_OPEN: Final = {"x86_64": 298, "aarch64": 241}
 
 
 def prctl(option: int, argument: int = 0, third: int = 0) -> int:
-    """Set or read a property of the calling thread, see prctl(2).
+    """Set or read a property of the calling thread (manual page: prctl).
 
     Raises:
         OSError: the kernel refused.
@@ -36,7 +36,7 @@ def prctl(option: int, argument: int = 0, third: int = 0) -> int:
 
 
 def capset(header: ctypes.Structure, data: ctypes.Array[Any]) -> None:
-    """Set the capabilities of the calling thread, see capset(2).
+    """Set the capabilities of the calling thread (manual page: capset).
 
     Raises:
         OSError: the kernel refused.
@@ -46,7 +46,7 @@ def capset(header: ctypes.Structure, data: ctypes.Array[Any]) -> None:
 
 
 def perf_event_open(attributes: ctypes.Structure, pid: int, cpu: int) -> int:
-    """Open an event with close-on-exec, see perf_event_open(2), and give its file descriptor.
+    """Open an event with close-on-exec (manual page: perf_event_open) and give its file descriptor.
 
     Raises:
         OSError: the kernel refused; errno tells unsupported (ENOENT, ENODEV, EOPNOTSUPP) from forbidden (EACCES, EPERM).
