@@ -66,7 +66,9 @@ class Access:
         if identity.username != self._settings.agent_username:
             raise Refusal(HTTPStatus.FORBIDDEN, f"{identity.username} is not the agents' service account; only agents' pods may call this.")
         if not (identity.node_name and identity.pod_name and identity.pod_uid):
-            raise Refusal(HTTPStatus.FORBIDDEN, "The token is not bound to a pod and a node: use a projected token (Kubernetes 1.30 or later).")
+            raise Refusal(
+                HTTPStatus.FORBIDDEN, "The token is not bound to a pod and a node: use a projected token (Kubernetes 1.30 or later)."
+            )
         pod = await self._pods.get(identity.pod_uid, lambda: self._pod_of(identity))
         return agent_of(identity, pod)
 

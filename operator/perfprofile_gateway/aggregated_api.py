@@ -13,16 +13,16 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from aiohttp import web
 
-from perfprofile_agent.api.names import DATA_GROUP
+from perfprofile_agent.api.names import DATA_API_VERSION, DATA_GROUP
 from perfprofile_agent.api.report import NodeState
 from perfprofile_cluster.objects import RunObject
 from perfprofile_gateway import discovery, flamegraph
 from perfprofile_gateway.apistatus import Handler, errors_as_status
 from perfprofile_gateway.errors import Refusal
+from perfprofile_gateway.flamegraph import Facts
 from perfprofile_gateway.frontproxy import Caller, caller_of, check_certificate
 from perfprofile_gateway.kubernetes import Cached, Calls, Kubernetes
 from perfprofile_gateway.metrics import Metrics
-from perfprofile_gateway.rendering import Facts
 from perfprofile_gateway.results import Results
 from perfprofile_gateway.runs import Runs
 from perfprofile_gateway.store import rows
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 _ACCESS_SECONDS: Final = 10.0
 _CALLER: Final = web.RequestKey("caller", Caller)
-_PATH: Final = f"/apis/{discovery.DATA_API_VERSION}/namespaces/{{namespace}}/{discovery.RESOURCE}/{{name}}/"
+_PATH: Final = f"/apis/{DATA_API_VERSION}/namespaces/{{namespace}}/{discovery.RESOURCE}/{{name}}/"
 _TOP: Final = 20
 _MAX_TOP: Final = 1000
 
@@ -101,7 +101,7 @@ class AggregatedApi:
         run = await self._readable_run(request, "nodes")
         items = [{"node": one.node, **msgspec.to_builtins(one.report)} for one in await self._reports(run)]
         body = {
-            "apiVersion": discovery.DATA_API_VERSION,
+            "apiVersion": DATA_API_VERSION,
             "kind": discovery.SUBRESOURCES["nodes"][0],
             "metadata": {"name": run.metadata.name, "namespace": run.metadata.namespace},
             "items": items,
@@ -118,7 +118,10 @@ class AggregatedApi:
             raise Refusal(HTTPStatus.FORBIDDEN, f"{message}: {reason or 'ask an administrator of the namespace for that right'}")
         run = await self._runs.find(question.namespace, question.name)
         if run is None:
-            raise Refusal(HTTPStatus.NOT_FOUND, f"There is no PerfProfileRun {question.namespace}/{question.name}: kubectl get perfprofileruns lists them.")
+            raise Refusal(
+                HTTPStatus.NOT_FOUND,
+                f"There is no PerfProfileRun {question.namespace}/{question.name}: kubectl get perfprofileruns lists them.",
+            )
         return run
 
     async def _ask(self, question: _Question) -> tuple[bool, str]:
@@ -152,7 +155,9 @@ class AggregatedApi:
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
             proxy = self._credentials.front_proxy
             if proxy is None:
-                raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The gateway doesn't know the front proxy's CA yet: try again.", retry_after=1)
+                raise Refusal(
+                    HTTPStatus.SERVICE_UNAVAILABLE, "The gateway doesn't know the front proxy's CA yet: try again.", retry_after=1
+                )
             check_certificate(proxy, request.get_extra_info("peercert"))
             request[_CALLER] = caller_of(proxy, request.headers.items())
             return await handler(request)
@@ -187,7 +192,7 @@ def _why_none(run: RunObject) -> str:
 
 def _count_of(request: web.Request) -> int:
     text = request.query.get("n", str(_TOP))
-    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= _MAX_TOP):
+    if text not in map(str, range(1, _MAX_TOP + 1)):
         raise Refusal(HTTPStatus.BAD_REQUEST, f"n is how many functions are shown, from 1 to {_MAX_TOP}: for example ?n={_TOP}.")
     return int(text)
 
@@ -207,10 +212,10 @@ def _add_documents(router: web.UrlDispatcher) -> None:
     openapi3 = msgspec.json.encode(discovery.openapi_v3())
     documents: dict[str, object] = {
         f"/apis/{DATA_GROUP}": discovery.group(),
-        f"/apis/{discovery.DATA_API_VERSION}": discovery.resource_list(),
+        f"/apis/{DATA_API_VERSION}": discovery.resource_list(),
         "/openapi/v2": discovery.openapi_v2(),
         "/openapi/v3": discovery.openapi_v3_index(hashlib.sha256(openapi3).hexdigest()[:32].upper()),
-        f"/openapi/v3/apis/{discovery.DATA_API_VERSION}": discovery.openapi_v3(),
+        f"/openapi/v3/apis/{DATA_API_VERSION}": discovery.openapi_v3(),
     }
 
     async def groups(request: web.Request) -> web.Response:

@@ -38,9 +38,9 @@ def profile_path(run: RunKey, what: str = "profile") -> str:
 
 def summary(run: RunKey, reports: Iterable[StoredReport]) -> dict[str, Any]:
     """Give the gateway's part of a run's status. Pure."""
-    states = {state: 0 for state in NodeState}
+    states = dict.fromkeys(NodeState, 0)
     samples = SampleCounts()
-    failures = []
+    failures: list[NodeFailure] = []
     for stored in reports:
         report = stored.report
         states[report.state] += 1
@@ -165,4 +165,4 @@ class Aggregator:
     def forget(self, run: RunKey) -> None:
         """Drop what is remembered of a run."""
         for remembered in (self._marked, self._not_before, self._failed, self._written):
-            remembered.pop(run, None)  # type: ignore[attr-defined]
+            remembered.pop(run, None)

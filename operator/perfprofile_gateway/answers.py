@@ -58,4 +58,6 @@ async def read_json(request: web.Request, kind: type[T], *, max_bytes: int) -> T
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refusal(HTTPStatus.BAD_REQUEST, f"The body is not a {kind.__name__}: {error}. Use an agent of the gateway's version.") from error
+        raise Refusal(
+            HTTPStatus.BAD_REQUEST, f"The body is not a {kind.__name__}: {error}. Use an agent of the gateway's version."
+        ) from error

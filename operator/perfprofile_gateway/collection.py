@@ -44,9 +44,7 @@ class Collector:
             ClusterError: the API server could not be asked.
         """
         existing = {run.metadata.uid for run in await self._calls(self._kubernetes.list_runs)}
-        overdue = await self._store.write(
-            lambda connection: rows.mark_missing(connection, existing, now=time.time(), grace=self._grace)
-        )
+        overdue = await self._store.write(lambda connection: rows.mark_missing(connection, existing, now=time.time(), grace=self._grace))
         gone = [run for run in overdue if await self._is_gone(run)]
         for run in gone:
             await self._store.forget(run.uid)

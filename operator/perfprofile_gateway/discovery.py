@@ -71,7 +71,7 @@ def wants_aggregated(accept: str) -> bool:
 
 def openapi_v2() -> dict[str, Any]:
     """OpenAPI 2.0 of the group."""
-    paths = {}
+    paths: dict[str, Any] = {}
     for name, (_, media_type, text) in SUBRESOURCES.items():
         parameters = [{"name": key, "in": "path", "required": True, "type": "string"} for key in ("namespace", "name")]
         operation = {**_operation(name, text), "produces": [media_type], "responses": {"200": {"description": "OK"}}}
@@ -81,7 +81,7 @@ def openapi_v2() -> dict[str, Any]:
 
 def openapi_v3() -> dict[str, Any]:
     """OpenAPI 3.0 of the group and version."""
-    paths = {}
+    paths: dict[str, Any] = {}
     for name, (_, media_type, text) in SUBRESOURCES.items():
         parameters = [{"name": key, "in": "path", "required": True, "schema": {"type": "string"}} for key in ("namespace", "name")]
         schema = {"type": "string", "format": "binary"} if name == "profile" else {"type": "string"}

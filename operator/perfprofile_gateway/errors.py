@@ -23,7 +23,7 @@ class StoreError(GatewayError):
     """The data directory can't be used; the message says what to look at."""
 
 
-class Refusal(GatewayError):
+class Refusal(GatewayError):  # noqa: N818 - it is an answer to somebody, not a fault of ours
     """A request is refused.
 
     Attributes:

@@ -45,5 +45,5 @@ def _bind(host: str | None, port: int) -> socket.socket:
     if family == socket.AF_INET6:
         bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host is None else 1)
     bound.bind((host or "", port))
-    bound.setblocking(False)
+    bound.setblocking(False)  # noqa: FBT003 - the socket library takes it so
     return bound

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from perfprofile_gateway.rendering import Facts, merge_profiles, render_flamegraph, render_top
+from perfprofile_gateway.flamegraph import Facts
+from perfprofile_gateway.rendering import merge_profiles, render_flamegraph, render_top
 from perfprofile_gateway.store.files import ProfileFiles
 from perfprofile_gateway.store.rows import HeldProfile
 from perfprofile_gateway.workers import Workers

@@ -67,9 +67,7 @@ class Runs:
             ClusterError: the API server could not be asked.
         """
         selector = run.spec.target.pod_selector
-        return await self._pods.get(
-            run.metadata.uid, lambda: self._calls(self._kubernetes.list_pods, run.metadata.namespace, selector)
-        )
+        return await self._pods.get(run.metadata.uid, lambda: self._calls(self._kubernetes.list_pods, run.metadata.namespace, selector))
 
 
 def is_over(run: RunObject) -> bool:

@@ -64,7 +64,9 @@ def server_context(certificate: Certificate, *, client_ca: str = "") -> ssl.SSLC
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as Go does: every certificate of the bundle is an anchor
             context.load_verify_locations(cadata=client_ca)
     except ssl.SSLError as error:
-        raise ConfigurationError(f"The certificate, its key or the front proxy's CA can't be used: {error}. Let the operator renew it.") from error
+        raise ConfigurationError(
+            f"The certificate, its key or the front proxy's CA can't be used: {error}. Let the operator renew it."
+        ) from error
     return context
 
 
@@ -82,9 +84,8 @@ def _in_memory(content: bytes) -> Iterator[str]:
 class Credentials:
     """Reads certificate and CA, and hands them to the listeners whenever they change."""
 
-    def __init__(self, settings: Settings, kubernetes: Kubernetes, calls: Calls, *, agents: Listener, api: Listener) -> None:
+    def __init__(self, settings: Settings, kubernetes: Kubernetes, calls: Calls) -> None:
         self._settings, self._kubernetes, self._calls = settings, kubernetes, calls
-        self._agents, self._api = agents, api
         self._certificate: Certificate | None = None
         self.front_proxy: FrontProxy | None = None
 
@@ -93,16 +94,16 @@ class Credentials:
         """Whether both ports listen."""
         return self._certificate is not None and self.front_proxy is not None
 
-    async def run(self, *, first: float = _FIRST_SECONDS, again: float = _AGAIN_SECONDS) -> None:
+    async def run(self, *, agents: Listener, api: Listener, first: float = _FIRST_SECONDS, again: float = _AGAIN_SECONDS) -> None:
         """Look for changes until cancelled."""
         while True:
             try:
-                await self._refresh()
+                await self._refresh(agents, api)
             except (ClusterError, ConfigurationError) as error:
                 log.warning("Could not renew TLS credentials; trying again", extra={"error": str(error)})
             await asyncio.sleep(again if self.complete else first)
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, agents: Listener, api: Listener) -> None:
         secret = await self._calls(self._kubernetes.get_secret, self._settings.namespace, self._settings.tls_secret)
         certificate = certificate_of(secret)
         if certificate is None:
@@ -110,12 +111,12 @@ class Credentials:
             return
         renewed = certificate != self._certificate
         if renewed:
-            await self._agents.use(server_context(certificate))
-            log.info("Serving agents with a new certificate", extra={"port": self._agents.port})
+            await agents.use(server_context(certificate))
+            log.info("Serving agents with a new certificate", extra={"port": agents.port})
         self._certificate = certificate
         configmap = await self._calls(self._kubernetes.get_configmap, *_FRONT_PROXY_CONFIGMAP)
         proxy = front_proxy(configmap.data if configmap else {})
         if renewed or proxy != self.front_proxy:
-            await self._api.use(server_context(certificate, client_ca=proxy.ca))
+            await api.use(server_context(certificate, client_ca=proxy.ca))
             self.front_proxy = proxy
-            log.info("Serving the aggregated API with new credentials", extra={"port": self._api.port})
+            log.info("Serving the aggregated API with new credentials", extra={"port": api.port})

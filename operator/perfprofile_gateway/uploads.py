@@ -48,8 +48,7 @@ async def receive(chunks: AsyncIterator[bytes], files: ProfileFiles, *, digest: 
         with file:
             async with asyncio.timeout(RECEIVE_SECONDS):
                 found, size = await _copy(chunks, file.write, max_bytes)
-        if found != digest:
-            raise Refusal(HTTPStatus.BAD_REQUEST, f"The content's SHA-256 is {found}, Content-SHA256 said {digest}: send the profile again.")
+        _must_match(found, digest)
     except TimeoutError:
         files.discard(path)
         raise Refusal(HTTPStatus.REQUEST_TIMEOUT, f"The upload took more than {RECEIVE_SECONDS:.0f} s: try again.", retry_after=5) from None
@@ -57,6 +56,11 @@ async def receive(chunks: AsyncIterator[bytes], files: ProfileFiles, *, digest: 
         files.discard(path)
         raise
     return Received(path, found, size)
+
+
+def _must_match(found: str, digest: str) -> None:
+    if found != digest:
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"The content's SHA-256 is {found}, Content-SHA256 said {digest}: send the profile again.")
 
 
 async def _copy(chunks: AsyncIterator[bytes], write: Callable[[bytes], object], max_bytes: int) -> tuple[str, int]:

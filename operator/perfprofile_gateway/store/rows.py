@@ -118,9 +118,7 @@ def take_slot(connection: Connection, run: RunKey, key: WindowKey, *, slots: int
     return Slot.GRANTED
 
 
-def record_report(
-    connection: Connection, run: RunKey, key: WindowKey, report: NodeReport, *, now: float, lease_until: float
-) -> Recorded:
+def record_report(connection: Connection, run: RunKey, key: WindowKey, report: NodeReport, *, now: float, lease_until: float) -> Recorded:
     """Store what a node says, unless its window is over already or it claims a profile that isn't held."""
     state = state_of(connection, key)
     if state in _TERMINAL:
