@@ -40,14 +40,6 @@ NAMED_FAILURES: Final = 3
 """Failed nodes that the message of the condition names; the status names more."""
 
 
-class Owner(Enum):
-    """How the run's PerfProfile stands."""
-
-    PRESENT = auto()
-    GONE = auto()
-    SUPERSEDED = auto()
-
-
 @dataclass(frozen=True, kw_only=True)
 class Announcement:
     """An Event to be told about the run and its PerfProfile."""
@@ -99,6 +91,12 @@ def with_agents(run: RunObject, daemonset: DaemonSet, now: datetime) -> PerfProf
     )
 
 
+def wants_agents(run: RunObject, now: datetime) -> bool:
+    """Whether the run needs a DaemonSet: it was not placed yet, or somebody deleted the one it had while nodes were still to report."""
+    status = run.status
+    return not status.deadline or (now < moment_of(status.deadline) and _ended(status) < status.nodes.desired)
+
+
 def inspection(run: RunObject, last: datetime | None, now: datetime) -> Inspection:
     """Say whether the agents' pods have to be looked at; ``last`` is when that was done last."""
     status = run.status
@@ -125,9 +123,8 @@ def progress(run: RunObject, *, agents_present: bool, now: datetime) -> Plan:
     return _going_on(run, deadline, now)
 
 
-def cancelled(run: RunObject, owner: Owner, now: datetime) -> Plan:
-    """End a run whose PerfProfile does not ask for it any more."""
-    reason = Reason.PROFILE_DELETED if owner is Owner.GONE else Reason.SUPERSEDED
+def cancelled(run: RunObject, reason: Reason, now: datetime) -> Plan:
+    """End a run that nobody asks for any more: ProfileDeleted, Superseded or RunDeleted."""
     return _over(run, Phase.CANCELLED, reason, _sentence(reason), now, warning=False)
 
 

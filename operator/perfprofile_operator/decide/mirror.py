@@ -54,9 +54,9 @@ def needs_attention(profile: ProfileObject, runs: Iterable[RunObject]) -> bool:
 
 
 class _Said(NamedTuple):
-    """What a condition gives as its reason."""
+    """What a condition gives as its reason; a str where another version of the operator may have written it."""
 
-    reason: Reason
+    reason: Reason | str
     message: str
 
     @classmethod
@@ -105,7 +105,7 @@ def _with_run(status: PerfProfileStatus, situation: Situation, run: RunObject, n
     complete = find(run.status.conditions, ConditionType.COMPLETE)
     if complete is None:
         return _with(status, situation, ConditionType.COMPLETE, Status.FALSE, _Said.meaning(Reason.WAITING_FOR_AGENTS), now)
-    return _with(status, situation, ConditionType.COMPLETE, complete.status, _Said(Reason(complete.reason), complete.message), now)
+    return _with(status, situation, ConditionType.COMPLETE, complete.status, _Said(complete.reason, complete.message), now)
 
 
 def _without_run(status: PerfProfileStatus, situation: Situation, now: datetime) -> PerfProfileStatus:
