@@ -36,11 +36,12 @@ generate: $(STAMP) ## Rewrite what is generated: CRDs, deploy/install.yaml, docs
 	@$(PYTHON) deploy/generate
 
 # Written by uv, so that the files are the same on every machine; `uv` comes with requirements/dev.txt.
-LOCK := $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11 pyproject.toml
+LOCK := $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11
 lock: $(STAMP) ## Resolve the dependencies of pyproject.toml anew into requirements/ (seconds)
-	$(LOCK) -o requirements/agent.txt
-	$(LOCK) --extra operator -o requirements/operator.txt
-	$(LOCK) --extra operator --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml -o requirements/agent.txt
+	$(LOCK) pyproject.toml --extra operator -o requirements/operator.txt
+	$(LOCK) pyproject.toml --extra operator --group dev -o requirements/dev.txt
+	$(LOCK) --group build -o requirements/build.txt
 
 bench: $(STAMP) ## What recording and conversion cost, beside peers on the same file (root; some minutes)
 	@PYTHONPATH=tests $(PYTHON) -m bench $(BENCH)
