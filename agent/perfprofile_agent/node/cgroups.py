@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from perfprofile_agent.replay import containers
+from perfprofile_agent.replay.containers import parse_cgroup_path
+
 _MOUNTINFO: Final = Path("/proc/self/mountinfo")
 _ROOT_INODE = 1
 MAX_CGROUPS: Final = 50_000
@@ -81,54 +84,31 @@ def scan(hierarchy: Hierarchy, *, limit: int = MAX_CGROUPS) -> CgroupTree:
 
 
 def pod_cgroups(tree: CgroupTree, pod_uids: Iterable[str], anchor: str | None) -> dict[str, str]:
-    """Give the path of each pod's cgroup that exists, by pod uid.
+    """Give the path of each pod's own cgroup that exists, by pod uid.
 
     Args:
         tree: from :func:`scan`.
         pod_uids: metadata.uid, or the config hash of static pods.
-        anchor: the kubelet's topmost cgroup; pods are looked for directly in its slices, never deeper.
+        anchor: from :func:`find_anchor`.
     """
-    wanted = {uid.replace("-", "_"): uid for uid in pod_uids}
+    wanted = set(pod_uids)
     found: dict[str, str] = {}
-    for path in tree.paths.values():
-        spelled = _pod_of_directory(path, anchor)
-        if spelled in wanted:
-            found.setdefault(wanted[spelled], path)
+    for path in tree.paths.values():  # nearest the root first: a pod's own cgroup comes before what lies in it
+        container = parse_cgroup_path(path, anchor)
+        if container and container.pod_uid in wanted:
+            found.setdefault(container.pod_uid, path)
     return found
 
 
-def find_anchor(tree: CgroupTree, own_pod_uid: str = "") -> str | None:
-    """Give the path of the kubelet's topmost cgroup (``/kubepods``, ``/kubelet.slice/kubelet-kubepods.slice``); None if there is none.
+def find_anchor(tree: CgroupTree, own_pod_uid: str) -> str | None:
+    """Give the cgroup directly beneath which this node's kubelet keeps ``kubepods``; None if it can't be told.
 
-    The agent's own pod tells it best, since nobody else can have a cgroup of its uid above it; without that the one
-    nearest the root is taken, because containers can make cgroups only below their own.
+    The agent's own pod tells it, since nobody else can have a cgroup of its uid that lies nearer the root.
     """
-    tops = sorted((path for path in tree.paths.values() if _is_top(path)), key=lambda path: (path.count("/"), path))
-    for top in tops:
-        if own_pod_uid and pod_cgroups(tree, [own_pod_uid], top):
-            return top
-    return tops[0] if tops else None
-
-
-_TOP = re.compile(r"(?:.*-)?kubepods(?:\.slice)?")
-_QOS = re.compile(r"(?:.*-)?(?:kubepods-)?(?:besteffort|burstable)(?:\.slice)?")
-_POD = re.compile(r"(?:.*-)?pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?")
-
-
-def _is_top(path: str) -> bool:
-    *above, name = path.split("/")
-    return bool(_TOP.fullmatch(name)) and not any(_TOP.fullmatch(part) for part in above)
-
-
-def _pod_of_directory(path: str, anchor: str | None) -> str | None:
-    """Give the pod uid, dashes as underscores, that the cgroup ``path`` belongs to if it is a pod's own; None for all others."""
-    if anchor is None or not path.startswith(anchor + "/"):
+    if not own_pod_uid:
         return None
-    *slices, name = path[len(anchor) + 1 :].split("/")
-    if len(slices) > 1 or not all(_QOS.fullmatch(part) for part in slices):
-        return None
-    match = _POD.fullmatch(name)
-    return match[1].replace("-", "_") if match else None
+    anchors = (containers.find_anchor(path, own_pod_uid) for path in tree.paths.values())
+    return next((anchor for anchor in anchors if anchor is not None), None)
 
 
 def _children(mount: Path, level: Iterable[str], limit: int) -> Iterator[tuple[int, str]]:
