@@ -91,11 +91,11 @@ def _fact_items(facts: Facts) -> list[str]:
     nodes = f"{facts.nodes:,}" + (f" ({facts.nodes_failed:,} failed)" if facts.nodes_failed else "")
     shown = {
         "Recorded for": facts.duration,
-        "Started": facts.start,
+        "Started": facts.start.replace("T", " ").replace("Z", " UTC"),
         "Nodes": nodes,
         "Samples": f"{facts.samples:,}",
         "Event": ", ".join(facts.events) or "unknown",
-        "Lost": f"{facts.lost:,} ({facts.lost_ratio:.1%})",
+        "Lost": f"{facts.lost:,} ({facts.lost_ratio:.2%})" if facts.lost else "none",
     }
     warned = {key for key, wrong in (("Nodes", facts.nodes_failed > 0), ("Lost", facts.lost_ratio > _LOST_TOO_MANY)) if wrong}
     return [_fact(key, value, warned=key in warned) for key, value in shown.items() if value]

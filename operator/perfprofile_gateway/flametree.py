@@ -4,8 +4,8 @@ A tree is kept as parallel lists in preorder (a node, then its children, the wid
 everything in one pass over it. Frames below a thousandth of the whole are left out; a page can't show them, and the profile has them.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from perfprofile_agent.pprof.model import Location, Profile, Sample
@@ -30,12 +30,12 @@ class Frame(NamedTuple):
     kind: int
 
 
-@dataclass(slots=True)
-class _Node:
-    weight: int = 0
-    own: int = 0
-    count: int = 0
-    children: "dict[int, _Node]" = field(default_factory=dict)
+class _Stack(NamedTuple):
+    """One sample: indices of frames, the root's side first."""
+
+    frames: tuple[int, ...]
+    weight: int
+    samples: int
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,17 @@ def trees(profile: Profile) -> Trees:
     counting = _count_column(profile, kind, column)
     index = {Frame("all", "", GROUP): 0}
     stacks = [_frames(profile, location, index) for location in profile.locations]
-    plain, grouped = _Node(), _Node()
+    plain, grouped = [], []
     for sample in profile.samples:
         weight = sample.values[column]
         if weight <= 0:
             continue
-        stack = [frame for location in reversed(sample.locations) for frame in stacks[location]][:MAX_DEPTH]
-        _add(plain, stack, weight, sample.values[counting])
-        _add(grouped, [*_groups(sample, index), *stack], weight, sample.values[counting])
-    return Trees(kind, unit, list(index), _flatten(plain), _flatten(grouped))
+        stack = _Stack(
+            tuple([frame for at in reversed(sample.locations) for frame in stacks[at]][:MAX_DEPTH]), weight, sample.values[counting]
+        )
+        plain.append(stack)
+        grouped.append(stack._replace(frames=_groups(sample, index) + stack.frames))
+    return Trees(kind, unit, list(index), _tree(plain), _tree(grouped))
 
 
 def _count_column(profile: Profile, kind: str, column: int) -> int:
@@ -110,37 +112,33 @@ def is_kernel(path: str) -> bool:
     return path.rpartition("/")[2].partition(".ko")[1] == ".ko" or path.endswith("/vmlinux")
 
 
-def _groups(sample: Sample, index: dict[Frame, int]) -> Iterable[int]:
+def _groups(sample: Sample, index: dict[Frame, int]) -> tuple[int, int]:
     labels = {label.key: label.text for label in sample.labels}
-    for key in ("pod", "container"):
-        yield index.setdefault(Frame(labels.get(key) or f"no {key}", key, GROUP), len(index))
+    pod, container = (Frame(labels.get(key) or f"no {key}", key, GROUP) for key in ("pod", "container"))
+    return index.setdefault(pod, len(index)), index.setdefault(container, len(index))
 
 
-def _add(root: _Node, stack: Iterable[int], weight: int, count: int) -> None:
-    node = root
-    node.weight += weight
-    node.count += count
-    for frame in stack:
-        below = node.children.get(frame)
-        if below is None:
-            below = node.children[frame] = _Node()
-        node = below
-        node.weight += weight
-        node.count += count
-    node.own += weight
-
-
-def _flatten(root: _Node) -> Tree:
-    tree = Tree([], [], [], [], [], 0)
-    least, left_out = root.weight * PRUNE_BELOW, 0
-    pending = [(0, 0, root)]
+def _tree(stacks: Sequence[_Stack]) -> Tree:
+    """Make the tree from its root down, so that what is too small is never looked into: that bounds time and memory."""
+    frames, depths, weights, own, counts, left_out = [], [], [], [], [], 0
+    least = sum(stack.weight for stack in stacks) * PRUNE_BELOW
+    pending = [(0, 0, stacks)]
     while pending:
-        frame, depth, node = pending.pop()
-        for values, value in ((tree.frames, frame), (tree.depths, depth), (tree.weights, node.weight), (tree.own, node.own)):
-            values.append(value)
-        tree.counts.append(node.count)
-        shown = [(below, child) for below, child in node.children.items() if child.weight >= least]
-        left_out += len(node.children) - len(shown)
-        # The widest goes on the stack last, so it comes out first.
-        pending.extend((below, depth + 1, child) for below, child in sorted(shown, key=lambda item: item[1].weight))
-    return Tree(tree.frames, tree.depths, tree.weights, tree.own, tree.counts, left_out)
+        frame, depth, through = pending.pop()
+        below: dict[int, list[_Stack]] = {}
+        ends = 0
+        for stack in through:
+            if len(stack.frames) == depth:
+                ends += stack.weight
+            else:
+                below.setdefault(stack.frames[depth], []).append(stack)
+        frames.append(frame)
+        depths.append(depth)
+        weights.append(sum(stack.weight for stack in through))
+        counts.append(sum(stack.samples for stack in through))
+        own.append(ends)
+        shown = [(weight, child) for child, passing in below.items() if (weight := sum(stack.weight for stack in passing)) >= least]
+        left_out += len(below) - len(shown)
+        # The widest goes on the pile last, so it comes out first.
+        pending.extend((child, depth + 1, below[child]) for _, child in sorted(shown))
+    return Tree(frames, depths, weights, own, counts, left_out)

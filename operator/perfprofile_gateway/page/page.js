@@ -31,12 +31,13 @@ function grow(tree) {
 }
 
 const grown = {};
-let tree, zoomed = 0, selected = -1, matches = new Set(), shownRows = 1, scale = 1;
+let tree, zoomed = 0, selected = -1, matches = new Set();
 
 function plant(name) {
   tree = grown[name] ||= grow(data[name]);
   zoomed = 0;
   selected = -1;
+  element("selected").textContent = "";
 }
 
 // ---- Words for numbers
@@ -57,7 +58,7 @@ function whereOf(node) {
 
 // ---- Colours: by kind, and within programs by package, so that a library's functions look related
 
-const HUES = [18, 32, 44, 8, 52, 26, 350, 38, 86, 150];
+const HUES = [14, 26, 36, 45, 20, 6, 50, 40, 31, 352];
 function packageOf(name) {
   const plain = name.replace(/[<(\[{].*$/, "");
   const cut = Math.max(plain.lastIndexOf("::"), plain.lastIndexOf("/") >= 0 ? plain.indexOf(".", plain.lastIndexOf("/")) : plain.indexOf("."));
@@ -80,7 +81,7 @@ function mix(frame, dark) {
   if (kind === GROUP) return dark ? "hsl(260 7% 25%)" : "hsl(40 17% 84%)";
   if (kind === KERNEL) return dark ? `hsl(217 24% ${38 + shade}%)` : `hsl(217 34% ${80 + shade}%)`;
   const hue = HUES[hash(packageOf(name) || data.modules[data.moduleOf[frame]]) % HUES.length];
-  return dark ? `hsl(${hue} 52% ${38 + shade}%)` : `hsl(${hue} 82% ${71 + shade}%)`;
+  return dark ? `hsl(${hue} 46% ${36 + shade}%)` : `hsl(${hue} 72% ${74 + shade}%)`;
 }
 
 // ---- Drawing
@@ -94,10 +95,10 @@ const place = (node) => {
 const isAbove = (node, other) => node < other && tree.end[node] > other;
 
 function draw() {
-  shownRows = 0;
-  for (let node = zoomed; node < tree.end[zoomed]; node++) shownRows = Math.max(shownRows, tree.depth[node] + 1);
-  const height = shownRows * ROW, width = canvas.clientWidth;
-  scale = Math.min(devicePixelRatio || 1, 16000 / height);
+  let rows = 0;
+  for (let node = zoomed; node < tree.end[zoomed]; node++) rows = Math.max(rows, tree.depth[node] + 1);
+  const height = rows * ROW, width = canvas.clientWidth;
+  const scale = Math.min(devicePixelRatio || 1, 16000 / height); // browsers draw nothing on a canvas higher than that
   canvas.style.height = height + "px";
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(height * scale);
@@ -175,7 +176,7 @@ function seek() {
   while (node < tree.size) {
     if (matches.has(tree.frame[node])) { weight += tree.weight[node]; node = tree.end[node]; } else node++;
   }
-  element("found").textContent = wanted ? `${share(weight)} in ${matches.size.toLocaleString("en")} function${matches.size === 1 ? "" : "s"}` : "";
+  element("found").textContent = wanted ? `${tree.leftOut && matches.size ? "at least " : ""}${share(weight)} in ${matches.size.toLocaleString("en")} function${matches.size === 1 ? "" : "s"}` : "";
   draw();
 }
 
