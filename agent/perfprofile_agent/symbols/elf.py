@@ -40,6 +40,8 @@ _MAX_NOTES: Final = 1 << 16
 _MAX_BUILD_ID: Final = 64
 _SYMBOLS_AT_A_TIME: Final = 1 << 16
 
+IDENTIFICATION: Final = "ELF identification"
+"""The place that is named when a file isn't an ELF file at all."""
 _MAGIC: Final = b"\x7fELF"
 _HEADER_SIZE: Final = {1: 52, 2: 64}
 _HEADER: Final = {1: struct.Struct("<16xHHIIIIIHHHHHH"), 2: struct.Struct("<16xHHIQQQIHHHHHH")}
@@ -94,15 +96,13 @@ class Elf(NamedTuple):
         """The first section of that name."""
         return next((section for section in self.sections if section.name == name), None)
 
-    def address_of(self, offset: int) -> int | None:
-        """The address, before relocation, of byte ``offset`` of the file; None if no loaded segment holds it.
+    def segment_at(self, offset: int) -> Segment | None:
+        """The loaded segment that byte ``offset`` of the file belongs to.
 
-        The kernel maps whole pages, so an executable segment's range may show bytes of a neighbour: executable ones win.
+        The kernel maps whole pages, so the edges of an executable segment show bytes of its neighbours: executable ones win.
         """
-        loaded = [segment for segment in self.segments if segment.type == PT_LOAD and segment.offset <= offset]
-        holding = [segment for segment in loaded if offset < segment.offset + segment.file_size]
-        best = max(holding, key=lambda segment: segment.flags & PF_X, default=None)
-        return None if best is None else offset - best.offset + best.address
+        holding = (each for each in self.segments if each.type == PT_LOAD and each.offset <= offset < each.offset + each.file_size)
+        return max(holding, key=lambda segment: segment.flags & PF_X, default=None)
 
     def executable_ranges(self) -> list[tuple[int, int]]:
         """Addresses [start, end) of the sections that hold code."""
@@ -111,12 +111,12 @@ class Elf(NamedTuple):
 
 def parse_elf(source: Source) -> Elf:
     """Read the headers. Raises SymbolError if ``source`` isn't a little-endian ELF file or its headers don't fit together."""
-    ident = read_exactly(source, 0, 16, "ELF identification")
+    ident = read_exactly(source, 0, 16, IDENTIFICATION)
     if ident[:4] != _MAGIC:
-        raise SymbolError("ELF identification", "the magic number is missing: not an ELF file")
+        raise SymbolError(IDENTIFICATION, "the magic number is missing: not an ELF file")
     kind, encoding = ident[4], ident[5]
     if kind not in _HEADER_SIZE or encoding != 1:
-        raise SymbolError("ELF identification", f"class {kind} and encoding {encoding} are not supported; 1 or 2 and 1 are")
+        raise SymbolError(IDENTIFICATION, f"class {kind} and encoding {encoding} are not supported; 1 or 2 and 1 are")
     raw = read_exactly(source, 0, _HEADER_SIZE[kind], "ELF header")
     _, machine, _, _, phoff, shoff, _, _, phentsize, phnum, shentsize, shnum, shstrndx = _HEADER[kind].unpack(raw)
     segments = _segments(source, kind, phoff, phentsize, phnum)

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from perfprofile_agent.symbols.elf import MAX_NAME, SHT_NOBITS, Elf, Section
 from perfprofile_agent.symbols.errors import SymbolError
 from perfprofile_agent.symbols.source import Source, read_exactly, read_string
+from perfprofile_agent.symbols.table import END_OF_ADDRESSES, Found
 
 MAX_FUNCTIONS: Final = 2_000_000
 """The largest Go programs known have about 500,000."""
@@ -85,17 +86,18 @@ class GoFunctions:
         """Number of functions."""
         return len(self._offsets)
 
-    def find(self, address: int) -> str:
-        """The name of the function at ``address``, as Go's tracebacks show it; empty if it lies outside Go's text."""
+    def find(self, address: int) -> Found:
+        """The function at ``address``, named as Go's tracebacks show it; the table covers Go's text without gaps."""
         position = bisect_right(self._starts, address - self._text) - 1
+        until = self._starts[position + 1] + self._text if position + 1 < len(self._starts) else END_OF_ADDRESSES
         if not 0 <= position < len(self._offsets):
-            return ""
+            return Found("", until)
         entry_size = 4 if self._relative else self._word
         place = self._table.offset + self._functions + self._offsets[position] + entry_size
         name = int.from_bytes(read_exactly(self._source, place, 4, f"{_PLACE} function {position}"), "little")
         start = self._table.offset + self._names + name
         found = read_string(self._source, start, self._table.offset + self._table.size, MAX_NAME)
-        return found.decode("utf-8", "replace")
+        return Found(found.decode("utf-8", "replace"), until)
 
     def _code(self) -> str:
         return "Q" if self._word == 8 else "I"  # noqa: PLR2004 - bytes of a pointer

@@ -33,7 +33,7 @@ from perfprofile_agent.symbols.errors import SymbolError
 from perfprofile_agent.symbols.gopclntab import go_functions
 from perfprofile_agent.symbols.perfmap import PerfMap
 from perfprofile_agent.symbols.source import Blob, Source, read_exactly
-from perfprofile_agent.symbols.table import SymbolTable
+from perfprofile_agent.symbols.table import Found, SymbolTable
 
 MAX_PACKED: Final = 16 << 20
 MAX_UNPACKED: Final = 48 << 20
@@ -47,8 +47,8 @@ _CHECKSUM_STEP: Final = 1 << 20
 class Finder(Protocol):
     """A table of functions."""
 
-    def find(self, address: int) -> str:
-        """The name at ``address``; empty if the table names it not. Raises SymbolError if the table is malformed there."""
+    def find(self, address: int) -> Found:
+        """The function at ``address``. Raises SymbolError if the table is malformed there."""
 
 
 class Name(NamedTuple):
@@ -91,7 +91,14 @@ class FileNames:
     def name(self, addresses: Sequence[int]) -> list[Name | None]:
         """As :meth:`Names.name`."""
         known: dict[str, Name] = {}
-        return [_name(self._find(address), known) for address in addresses]
+        by_offset: dict[int, Name | None] = {}
+        name, until = None, -1
+        for offset in sorted(set(addresses)):
+            if offset >= until:
+                found, until = self._find(offset)
+                name = _name(found, known)
+            by_offset[offset] = name
+        return [by_offset[offset] for offset in addresses]
 
     def _debug_link(self) -> tuple[str, int] | None:
         try:
@@ -99,19 +106,25 @@ class FileNames:
         except SymbolError:
             return None  # a file with a broken link still has its own tables
 
-    def _find(self, offset: int) -> str:
-        address = self._elf.address_of(offset)
-        if address is None:
-            return ""
+    def _find(self, offset: int) -> Found:
+        """The function at an offset of the file; ``until`` is an offset, too."""
+        segment = self._elf.segment_at(offset)
+        if segment is None:
+            return Found("", offset + 1)
+        address = offset - segment.offset + segment.address
+        until = segment.address + segment.file_size
+        name = ""
         for table in self._all_tables():
             try:
                 found = table.find(address)
             except SymbolError as error:
                 self._note(error)
                 continue
-            if found:
-                return found
-        return ""
+            until = min(until, found.until)
+            if found.name:
+                name = found.name
+                break
+        return Found(name, until - address + offset)
 
     def _all_tables(self) -> Iterator[Finder]:
         """The tables opened so far, then those still to be opened: most addresses are found in the first."""

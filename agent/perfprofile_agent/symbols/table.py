@@ -35,6 +35,18 @@ class Columns(NamedTuple):
     """What ``name_at`` is called with."""
 
 
+END_OF_ADDRESSES: Final = 1 << 64
+
+
+class Found(NamedTuple):
+    """What a table says of an address."""
+
+    name: str
+    """Empty: the table doesn't name it."""
+    until: int
+    """The same holds for all addresses from the one asked for up to this one: callers that ask in order save most of the work."""
+
+
 class _Choice(NamedTuple):
     """A symbol that may name the address; the least one is the best."""
 
@@ -66,10 +78,11 @@ class SymbolTable:
         """Number of symbols."""
         return len(self._order)
 
-    def find(self, address: int) -> str:
-        """The name of the function at ``address``; empty if no symbol names it."""
+    def find(self, address: int) -> Found:
+        """The function at ``address``."""
         last = bisect_right(self._starts, address) - 1
-        sized: tuple[int, _Choice] | None = None
+        until = self._starts[last + 1] if last + 1 < len(self._starts) else END_OF_ADDRESSES
+        sized: tuple[int, _Choice, int] | None = None
         unsized: tuple[int, _Choice] | None = None
         nearest = -1  # start of the first symbol met that has a say
         for position in range(last, max(last - _REACH, -1), -1):
@@ -88,14 +101,14 @@ class SymbolTable:
                 continue
             nearest = start if nearest < 0 else nearest
             if size:
-                sized = min(sized or (start, choice), (start, choice))
+                sized = min(sized or (start, choice, start + size), (start, choice, start + size))
             else:
                 unsized = min(unsized or (start, choice), (start, choice))
         if sized is not None:
-            return sized[1].name
-        if unsized is not None and self._in_one_section(unsized[0], address):
-            return unsized[1].name
-        return ""
+            return Found(sized[1].name, min(until, sized[2]))
+        if unsized is not None:
+            return self._within_section(unsized[1].name, unsized[0], address, until)
+        return Found("", until)
 
     def _choice(self, index: int) -> _Choice | None:
         name = self._name_at(self._columns.names[index])
@@ -103,8 +116,11 @@ class SymbolTable:
             return None
         return _Choice(local=self._columns.local[index], underscores=len(name) - len(name.lstrip("_")), name=name)
 
-    def _in_one_section(self, start: int, address: int) -> bool:
+    def _within_section(self, name: str, start: int, address: int, until: int) -> Found:
+        """``name`` of an unsized symbol at ``start``, as far as its section reaches."""
         if not self._sections:
-            return True
-        position = bisect_right(self._sections, (start, 1 << 64)) - 1
-        return position >= 0 and address < self._sections[position][1]
+            return Found(name, until)
+        position = bisect_right(self._sections, (start, END_OF_ADDRESSES)) - 1
+        if position >= 0 and address < self._sections[position][1]:
+            return Found(name, min(until, self._sections[position][1]))
+        return Found("", until)
