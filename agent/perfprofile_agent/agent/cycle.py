@@ -139,6 +139,9 @@ class Window(Protocol):
     def counts(self) -> Counts:
         """Give what is known so far."""
 
+    def close(self) -> None:
+        """Let go of files and processes; may be called twice."""
+
 
 class Stop(Protocol):
     """The request to stop; ``stopping.StopSignal`` is the real one."""
@@ -205,10 +208,13 @@ class Cycle:
 
     def run(self) -> State:
         """Go on until a terminal state, and give it."""
-        while not self.state.terminal:
-            event = self._act()
-            before, self.state = self.state, successor(self.state, event)
-            _LOG.info("state", extra={"state": self.state, "was": before, "event": event, **self._told()})
+        try:
+            while not self.state.terminal:
+                event = self._act()
+                before, self.state = self.state, successor(self.state, event)
+                _LOG.info("state", extra={"state": self.state, "was": before, "event": event, **self._told()})
+        finally:
+            self._close_window()
         return self.state
 
     def _act(self) -> Event:
@@ -310,9 +316,15 @@ class Cycle:
         if nothing:
             return self._fail(nothing.reason, nothing.message)
         work.profile = finished.profile
-        work.window = None  # the recording's memory is free while the profile waits for its delivery
+        self._close_window()
         self._keep()
         return Event.CONVERTED
+
+    def _close_window(self) -> None:
+        """Free the recording's memory and files while the profile waits for its delivery."""
+        if self._work and self._work.window:
+            self._work.window.close()
+            self._work.window = None
 
     def _keep(self) -> None:
         """Put the profile into the spool; without a working spool a restart would record again, which is no reason to fail."""

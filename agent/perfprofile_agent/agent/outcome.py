@@ -8,8 +8,6 @@ from perfprofile_agent.api.report import NodeReport, NodeState
 from perfprofile_agent.sinks.base import Receipt
 
 MAX_MESSAGE: Final = 1024
-LOST_WORTH_TELLING: Final = 0.05
-"""Share of lost samples above which the profile may mislead."""
 _MAX_NOTICES = 16
 
 
@@ -75,16 +73,7 @@ def without_samples(counts: Counts, seconds: float) -> Failure | None:
     )
 
 
-def lost_notice(counts: Counts) -> str:
-    """Give the sentence on lost samples that belongs to ``counts``; empty if the share is small."""
-    total = counts.recorded + counts.lost
-    if not counts.lost or counts.lost / total <= LOST_WORTH_TELLING:
-        return ""
-    return f"{counts.lost} of {total} samples ({counts.lost / total:.0%}) were lost because perf could not keep up; record at a lower frequency."
-
-
 def _report(window: int, state: NodeState, counts: Counts, *, receipt: Receipt | None = None, failure: Failure | None = None) -> NodeReport:
-    notices = tuple(notice for notice in (lost_notice(counts), *counts.notices) if notice)
     return NodeReport(
         window=window,
         state=state,
@@ -99,5 +88,5 @@ def _report(window: int, state: NodeState, counts: Counts, *, receipt: Receipt |
         event=counts.event,
         perf_version=counts.perf_version,
         kernel=counts.kernel,
-        notices=notices[:_MAX_NOTICES],
+        notices=counts.notices[:_MAX_NOTICES],
     )
