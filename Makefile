@@ -52,5 +52,8 @@ clean: ## Remove what make made in this folder (the virtual environment and cach
 test-fast: $(STAMP) ## The tests that need neither root nor a cluster (under 2 min)
 	@$(PYTHON) -m pytest -q -m "not root and not cluster and not slow" $(PYTEST)
 
+test: $(STAMP) ## Every test; as root on the real test cluster (15 min the first time, some minutes later)
+	@.ci/test $(PYTEST)
+
 # demo, cluster-up, cluster-down: the real test cluster.
 -include tests/cluster/cluster.mk

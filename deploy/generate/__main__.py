@@ -21,34 +21,38 @@ import settings_page
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def generated(helm: str | None) -> dict[str, str]:
-    """Give path (from the repository's root) to content of all generated files; without helm all but install.yaml."""
-    files = crd_files.files() | reference_pages.files() | settings_page.files(ROOT)
-    if helm:
-        files |= install_file.files(ROOT, helm)
-    return files
-
-
 def main() -> int:
     """Write or compare; 1 when ``--check`` finds a difference."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; say which files are out of date")
-    check = parser.parse_args().check
-    helm = environ.get("PERFPROFILE_HELM") or shutil.which("helm")
-    if not helm:
-        print("deploy/install.yaml left out: no helm; set PERFPROFILE_HELM to its path (`make cluster-up` builds one)", file=sys.stderr)
-    files = generated(helm)
-    stale = [path for path, content in files.items() if _content(ROOT / path) != content]
-    if check:
-        for path in stale:
-            print(f"{path} is out of date: run `make generate` and commit what it changes", file=sys.stderr)
-        return 1 if stale else 0
-    for path in stale:
+    apply = _compare if parser.parse_args().check else _write
+    stale = apply(crd_files.files() | reference_pages.files() | settings_page.files(ROOT))
+    # Last, because it is rendered from the chart on disk, CRDs included.
+    if helm := environ.get("PERFPROFILE_HELM") or shutil.which("helm"):
+        stale += apply(install_file.files(ROOT, helm))
+    else:
+        print("deploy/install.yaml left out: no helm; set PERFPROFILE_HELM to its path, or put it on PATH", file=sys.stderr)
+    return 1 if apply is _compare and stale else 0
+
+
+def _write(files: dict[str, str]) -> list[str]:
+    changed = _stale(files)
+    for path in changed:
         (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / path).write_text(files[path])
         print(f"wrote {path}")
-    print(f"{len(files)} generated files, {len(stale)} changed")
-    return 0
+    return changed
+
+
+def _compare(files: dict[str, str]) -> list[str]:
+    changed = _stale(files)
+    for path in changed:
+        print(f"{path} is out of date: run `make generate` and commit what it changes", file=sys.stderr)
+    return changed
+
+
+def _stale(files: dict[str, str]) -> list[str]:
+    return [path for path, content in files.items() if _content(ROOT / path) != content]
 
 
 def _content(path: Path) -> str | None:
