@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 PAGE: Final = 500
 """Objects in one page of a list: what client-go uses, and small enough that a page of nodes stays below a few megabytes."""
+ATTEMPTS: Final = 5
+"""At a change that others come between; each takes some milliseconds."""
 MAX_NOTE: Final = 1024
 """Bytes of an Event's note (events.k8s.io/v1)."""
 
@@ -62,9 +64,9 @@ class Cluster:
         """Read one PerfProfile."""
         return self._get(_ours("perfprofiles", namespace, name), wire.WireProfile)
 
-    def patch_profile_status(self, namespace: str, name: str, status: Mapping[str, Any], *, uid: str = "") -> None:
-        """Merge ``status`` into a PerfProfile's; with ``uid``, only if it is still the same object (else 409 or 422)."""
-        self._patch_status(_ours("perfprofiles", namespace, name), status, uid)
+    def patch_profile_status(self, namespace: str, name: str, status: Mapping[str, Any], *, resource_version: str = "") -> None:
+        """Merge ``status`` into a PerfProfile's; with ``resource_version``, only if nobody changed it since (else 409)."""
+        self._patch(_ours("perfprofiles", namespace, name) + "/status", _versioned({"status": dict(status)}, resource_version))
 
     def list_runs(self, namespace: str | None = None, selector: str = "") -> list[objects.RunObject]:
         """List PerfProfileRuns, of all namespaces if None."""
@@ -82,9 +84,17 @@ class Cluster:
         """Delete a PerfProfileRun; with ``uid``, only that one."""
         self._delete(_ours("perfprofileruns", namespace, name), uid)
 
-    def patch_run_status(self, namespace: str, name: str, status: Mapping[str, Any], *, uid: str = "") -> None:
-        """Merge ``status`` into a run's; with ``uid``, only if it is still the same object (else 409 or 422)."""
-        self._patch_status(_ours("perfprofileruns", namespace, name), status, uid)
+    def patch_run_status(self, namespace: str, name: str, status: Mapping[str, Any], *, uid: str = "", resource_version: str = "") -> None:
+        """Merge ``status`` into a run's.
+
+        With ``resource_version``, only if nobody changed the run since (else ``conflict``). With ``uid``, whoever changed it meanwhile,
+        but only if it is still that run (else ``conflict``, or ``not_found``).
+        """
+        path = _ours("perfprofileruns", namespace, name)
+        if uid:
+            self._patch_status_of(path, uid, status)
+        else:
+            self._patch(f"{path}/status", _versioned({"status": dict(status)}, resource_version))
 
     # ---- Pods, nodes and DaemonSets
 
@@ -273,11 +283,20 @@ class Cluster:
     def _patch(self, path: str, body: Mapping[str, Any]) -> None:
         self._transport.call("PATCH", path, body=body, content_type=MERGE_PATCH)
 
-    def _patch_status(self, path: str, status: Mapping[str, Any], uid: str) -> None:
-        body: dict[str, Any] = {"status": dict(status)}
-        if uid:
-            body["metadata"] = {"uid": uid}
-        self._patch(f"{path}/status", body)
+    def _patch_status_of(self, path: str, uid: str, status: Mapping[str, Any]) -> None:
+        """Patch the status of the object with this uid. A uid in the patch itself is ignored for custom resources, a version is not."""
+        for _ in range(ATTEMPTS):
+            metadata = _decode(self._transport.call("GET", path), wire.AnyObject).metadata
+            if metadata.uid != uid:
+                break
+            try:
+                self._patch(f"{path}/status", _versioned({"status": dict(status)}, metadata.resource_version))
+            except ClusterError as error:
+                if not error.conflict:
+                    raise
+            else:
+                return
+        raise ClusterError(HTTPStatus.CONFLICT, "Conflict", f"{path} is another object by now, or changes all the time; read it again")
 
 
 def _decode(content: bytes | msgspec.Raw, kind: type[T]) -> T:

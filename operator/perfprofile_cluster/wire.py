@@ -253,6 +253,12 @@ class WireApiService(_Wire, frozen=True, kw_only=True):
         return objects.ApiService(metadata=self.metadata, ca_bundle=self.spec.ca_bundle)
 
 
+class AnyObject(_Wire, frozen=True, kw_only=True):
+    """An object of any kind."""
+
+    metadata: ObjectMeta
+
+
 class ListMeta(_Wire, frozen=True, kw_only=True):
     """meta/v1 ListMeta."""
 

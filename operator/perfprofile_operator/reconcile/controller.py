@@ -95,7 +95,9 @@ class Controller:
 
     def _retry(self, key: Key, error: Exception, *, at_least: float = 0.0) -> None:
         delay = self._queue.failed(key, at_least=at_least)
-        log.warning("Could not reconcile %s: %s; trying again in %.1f s", key, error, delay)
+        # Somebody else wrote in between, the gateway for example: that is how it is meant to be noticed.
+        level = logging.DEBUG if isinstance(error, ClusterError) and error.conflict else logging.WARNING
+        log.log(level, "Could not reconcile %s: %s; trying again in %.1f s", key, error, delay)
 
     def _follow(self, key: Key, outcome: Outcome) -> None:
         for other in outcome.wake:

@@ -69,7 +69,9 @@ class Profiles:
     def _write(self, profile: ProfileObject, status: PerfProfileStatus) -> None:
         patch = profile_status_patch(profile.status, status)
         if patch:
-            self._cluster.patch_profile_status(profile.metadata.namespace, profile.metadata.name, patch, uid=profile.metadata.uid)
+            self._cluster.patch_profile_status(
+                profile.metadata.namespace, profile.metadata.name, patch, resource_version=profile.metadata.resource_version
+            )
 
 
 def _key(run: RunObject) -> Key:

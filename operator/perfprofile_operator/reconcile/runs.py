@@ -190,7 +190,7 @@ class Runs:
             announce(self._cluster, plan.announcement, reference, owner_reference(run))
         patch = run_status_patch(run.status, plan.status)
         if patch:
-            self._cluster.patch_run_status(run.metadata.namespace, run.metadata.name, patch, uid=run.metadata.uid)
+            self._cluster.patch_run_status(run.metadata.namespace, run.metadata.name, patch, resource_version=run.metadata.resource_version)
         if plan.remove_agents:
             self._cluster.delete_daemonset(self._shape.namespace, daemonset_name(run.metadata.uid))
             self._memory.pop(_place_of(run), None)
