@@ -36,7 +36,7 @@ class Settings:
     """Image of the agents; by default what the test cluster is given. The chart sets one by digest."""
 
     agent_image_pull_secrets: tuple[str, ...] = ()
-    """Names of pull secrets in the agents' namespace, comma separated; none by default, since the project's images are public."""
+    """Names of pull secrets in the agents' namespace, comma separated; none by default."""
 
     agent_privileged: bool = False
     """True runs agents privileged, for kernels before 5.9, which don't know CAP_PERFMON well enough; false as capabilities suffice."""
@@ -49,6 +49,9 @@ class Settings:
 
     agent_tolerations: list[dict[str, Any]] = field(default_factory=_default_tolerations)
     """tolerations of the agents' pods (JSON); by default every taint."""
+
+    agent_priority_class: str = ""
+    """PriorityClass of the agents' pods; empty means the cluster's default. The chart makes a low one that preempts nobody."""
 
     agent_spool_size: str = "512Mi"
     """Size limit of the agent's spool (a Kubernetes quantity): some thousand profiles, while the gateway is away."""

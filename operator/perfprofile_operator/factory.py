@@ -45,6 +45,7 @@ def agent_shape(settings: Settings) -> AgentShape:
         privileged=settings.agent_privileged,
         resources=settings.agent_resources,
         tolerations=tuple(settings.agent_tolerations),
+        priority_class=settings.agent_priority_class,
         spool_size=settings.agent_spool_size,
     )
 

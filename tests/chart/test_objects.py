@@ -175,6 +175,7 @@ def test_settings_of_agents_reach_the_operator_as_it_reads_them(helm):
     assert settings.agent_privileged is True
     assert settings.agent_resources["requests"] == {"cpu": "10m", "memory": "64Mi"}
     assert list(settings.agent_tolerations) == [{"operator": "Exists"}]
+    assert settings.agent_priority_class == find(objects, "PriorityClass", "perfprofile-agent")["metadata"]["name"]
 
 
 def test_the_gateway_takes_the_settings_that_the_chart_gives(objects):

@@ -45,6 +45,7 @@ class AgentShape:
     privileged: bool = False
     resources: Mapping[str, Any]
     tolerations: tuple[Mapping[str, Any], ...] = ()
+    priority_class: str = ""
     spool_size: str = "512Mi"
 
 
@@ -119,6 +120,8 @@ def _pod_spec(nodes: tuple[Node, ...], shape: AgentShape) -> dict[str, Any]:
     }
     if shape.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in shape.image_pull_secrets]
+    if shape.priority_class:
+        spec["priorityClassName"] = shape.priority_class
     return spec
 
 
