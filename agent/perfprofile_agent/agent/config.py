@@ -20,7 +20,7 @@ class JoinSettings:
     """uid of the agent's own pod, by which it finds the kubelet's cgroup; empty: the topmost kubepods is taken."""
     spool_bytes: int = 192 << 20
     """Below the emptyDir's size limit, so that the kubelet never evicts the pod for it."""
-    heartbeat: float = 20.0
+    heartbeat: float = 30.0
     """How often a recording agent reports, which keeps its recording slot and tells it when the run is cancelled."""
     unreachable_limit: float = 600.0
     """Dead-man's switch: an agent that can't reach the gateway for so long stops by itself. Longer than a gateway's upgrade or a short outage."""

@@ -35,6 +35,7 @@ _EXIT_CODES: Final = {
     Reason.NO_SAMPLES: _NOTHING,
 }
 _CHUNK = 1 << 20
+_MAX_NOTICES = 5
 
 
 def record(arguments: argparse.Namespace) -> int:
@@ -132,8 +133,10 @@ def _deliver(arguments: argparse.Namespace, conversion: Conversion) -> None:
     told = sys.stderr if to_stdout else sys.stdout
     if arguments.top > 0 and conversion.shown:
         _say(told, table(top(conversion.profile, limit=arguments.top)))
-    for notice in conversion.notices:
+    for notice in conversion.notices[:_MAX_NOTICES]:
         _say(told, f"note: {notice}")
+    if len(conversion.notices) > _MAX_NOTICES:
+        _say(told, f"note: and {len(conversion.notices) - _MAX_NOTICES} more, in the profile's comments")
     if not to_stdout:
         _say(told, f"{conversion.shown} samples of {', '.join(conversion.events)} in {receipt.where} ({receipt.size} bytes)")
         _say(told, f"Look at it with: go tool pprof -http=: {receipt.where}")

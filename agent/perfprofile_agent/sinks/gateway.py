@@ -7,6 +7,7 @@ kubelet renews in its file, so it is read anew for each request; it never reache
 
 import contextlib
 import http.client
+import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ TIMEOUT_SECONDS: Final = 30.0
 _MAX_ANSWER = 16 << 20
 """Bytes; an assignment of a node's few hundred pods has some hundred kilobytes."""
 _MAX_SENTENCE = 300
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _NOT_REACHED = "Check the perfprofile-gateway Service and its pods, and network policies between the nodes and it."
 
 _OK, _ACCEPTED, _UNAUTHORIZED, _FORBIDDEN, _CONFLICT, _GONE, _TOO_MANY = 200, 202, 401, 403, 409, 410, 429
@@ -185,7 +187,7 @@ def _sentence(body: bytes) -> str:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Give the seconds of a Retry-After header; None if absent or a date, which the gateway never sends."""
     text = headers.get("retry-after", "")
-    return float(text) if text.isdecimal() else None
+    return float(text) if _SECONDS.fullmatch(text) else None
 
 
 def _decode(body: bytes, kind: type[T]) -> T:
