@@ -1,12 +1,12 @@
-"""helm, once for all tests of the chart, and kubectl against the API server of the tests."""
+"""helm, once for all tests of the chart, and an API server of their own: what the chart installs would be in the way of other tests."""
+
+from collections.abc import Iterator
 
 import pytest
 
-from support.apiserver import ApiServer, api_server, programs
+from support.apiserver import ApiServer, programs
 from support.helm import Helm
 from support.kubectl import Kubectl
-
-__all__ = ["api_server"]
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +18,16 @@ def helm() -> Helm:
 def objects(helm: Helm):
     """The chart with its defaults."""
     return helm.render()
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    server = ApiServer(programs(), tmp_path_factory.mktemp("apiserver"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -70,9 +70,9 @@ def test_a_programs_pod_passes_pod_security_restricted(helm, kubectl, program):
 
 @pytest.fixture
 def release(helm: Helm, api_server: ApiServer, kubectl: Kubectl) -> Iterator[list[str]]:
-    """A release in namespaces of its own; gives the arguments of an upgrade. The CRDs are there already."""
+    """A release; gives the arguments of an upgrade. The CRDs are there already."""
     upgrade = ["upgrade", "--install", "chart-test", str(CHART), f"--kubeconfig={api_server.kubeconfig()}", f"--namespace={SYSTEM}"]
-    upgrade += ["--create-namespace", "--take-ownership", f"--set=agents.namespace={AGENTS}", "--set=crds.install=false"]
+    upgrade += ["--create-namespace", f"--set=agents.namespace={AGENTS}", "--set=crds.install=false"]
     helm.run(*upgrade)
     yield upgrade
     helm.run("uninstall", "chart-test", f"--kubeconfig={api_server.kubeconfig()}", f"--namespace={SYSTEM}")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from support import operator_rights
 from support.helm import find
 
 DANGEROUS_VERBS = {"*", "escalate", "bind", "impersonate"}
@@ -61,6 +62,28 @@ def test_the_operator_makes_no_pods_and_no_roles(objects):
     }
 
     assert made == {"perfprofileruns", "daemonsets", "events"}
+
+
+def test_the_operator_has_the_rights_that_its_own_tests_run_with(objects):
+    """tests/reconcile runs the operator on a real API server under these, so that none is missing and none is there for nothing."""
+    given = rules_of(objects, "perfprofile-operator")
+
+    expected = [("", rule) for rule in operator_rights.CLUSTER_RULES]
+    expected += [(operator_rights.AGENTS, rule) for rule in operator_rights.AGENTS_RULES]
+    expected += [(operator_rights.SYSTEM, rule) for rule in operator_rights.SYSTEM_RULES]
+    assert single_rights(given) == single_rights(expected)
+
+
+def single_rights(rules):
+    """One tuple for each single thing that may be done."""
+    return {
+        (namespace, group, resource, verb, name)
+        for namespace, rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        for name in rule.get("resourceNames", [""])
+    }
 
 
 def test_agents_are_bound_to_no_role(objects):
