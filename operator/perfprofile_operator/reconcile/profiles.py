@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -42,12 +43,19 @@ class Profiles:
         situation = mirror.Situation(profile=profile, run_name=run_name(profile.metadata), runs=mirror.owned(profile.metadata, runs))
         verdict = admit(profile.spec)
         if isinstance(verdict, Accepted) and not situation.run_was_made:
-            return self._create_run(situation, verdict.spec, unfinished)
+            created = self._create_run(situation, verdict.spec)
+            if isinstance(created, Outcome):
+                return Outcome(again=created.again, wake=unfinished)
+            situation = replace(situation, runs=(*situation.runs, created))
+        self._tell_once(situation)
         self._write(profile, mirror.status_of(situation, verdict, self._clock()))
-        outdated = tuple(_key(run) for run in situation.runs if run is not situation.run and not phase_of(run).terminal)
-        return Outcome(wake=outdated)
+        latest = () if situation.run is None else (_key(situation.run),)
+        is_new = profile.status.latest_run != situation.run_name
+        outdated = tuple(key for key in unfinished if key not in latest)
+        return Outcome(wake=(*outdated, *latest) if is_new else outdated)
 
-    def _create_run(self, situation: mirror.Situation, spec: PerfProfileSpec, unfinished: tuple[Key, ...]) -> Outcome:
+    def _create_run(self, situation: mirror.Situation, spec: PerfProfileSpec) -> RunObject | Outcome:
+        """Create the run; what is to be done instead if the API server won't have it."""
         profile = situation.profile
         try:
             run = self._cluster.create_run(profile.metadata.namespace, run_manifest(profile.metadata, spec))
@@ -57,14 +65,18 @@ class Profiles:
             if not error.refused:
                 raise
             self._write(profile, mirror.with_refused_run(situation, error.message, self._clock()))
-            return Outcome(again=REFUSED_RUN_PAUSE, wake=unfinished)
+            return Outcome(again=REFUSED_RUN_PAUSE)
         log.info("Created run %s/%s", run.metadata.namespace, run.metadata.name)
+        return run
+
+    def _tell_once(self, situation: mirror.Situation) -> None:
+        """Tell of a run that the status doesn't name yet: it was made now, or by a life of the operator that ended right afterwards."""
+        profile = situation.profile
+        if situation.run is None or profile.status.latest_run == situation.run_name:
+            return
         reference = profile_reference(profile.metadata.namespace, profile.metadata.name, profile.metadata.uid)
-        note = f"Made run {run.metadata.name}."
+        note = f"Made run {situation.run_name}."
         announce(self._cluster, Announcement(type="Normal", reason=Reason.RUN_CREATED, note=note, action="CreateRun"), reference)
-        after = mirror.Situation(profile=profile, run_name=situation.run_name, runs=(*situation.runs, run))
-        self._write(profile, mirror.status_of(after, Accepted(spec=spec), self._clock()))
-        return Outcome(wake=(*unfinished, _key(run)))
 
     def _write(self, profile: ProfileObject, status: PerfProfileStatus) -> None:
         patch = profile_status_patch(profile.status, status)
