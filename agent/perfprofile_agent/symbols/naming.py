@@ -2,9 +2,9 @@
 
 An executable or library is asked in this order, until a table names the address:
 
-1. its full symbol table (.symtab);
-2. that of its separate debug file, if one was found (by build id, or by .gnu_debuglink and its checksum);
-3. Go's function table: stripped Go programs keep it;
+1. Go's function table: stripped Go programs keep it, and its names are those of Go's own profiles and tracebacks;
+2. its full symbol table (.symtab);
+3. that of its separate debug file, if one was found (by build id, or by .gnu_debuglink and its checksum);
 4. the small symbol table that Fedora and its kin pack into .gnu_debugdata (xz-compressed);
 5. the exported functions (.dynsym).
 
@@ -135,9 +135,9 @@ class FileNames:
 
     def _open_tables(self) -> Iterator[Finder]:
         steps: tuple[Callable[[], Finder | None], ...] = (
+            lambda: go_functions(self._elf),
             lambda: _table(self._elf, SHT_SYMTAB),
             self._debug_table,
-            lambda: go_functions(self._elf),
             lambda: _packed_table(self._elf),
             lambda: _table(self._elf, SHT_DYNSYM),
         )
@@ -178,7 +178,7 @@ class PerfMapNames:
     def name(self, addresses: Sequence[int]) -> list[Name | None]:
         """As :meth:`Names.name`."""
         known: dict[str, Name] = {}
-        return [_name(self._map.find(address), known) for address in addresses]
+        return [_name(self._map.find(address).name, known) for address in addresses]
 
 
 def _name(found: str, known: dict[str, Name]) -> Name | None:
@@ -205,10 +205,13 @@ def _packed_table(elf: Elf) -> SymbolTable | None:
     if section.size > MAX_PACKED:
         raise SymbolError(section.name, f"{section.size} bytes; at most {MAX_PACKED} are read")
     packed = read_exactly(elf.source, section.offset, section.size, section.name)
+    decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_LZMA_MEMORY)
     try:
-        unpacked = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_LZMA_MEMORY).decompress(packed, MAX_UNPACKED)
+        unpacked = decompressor.decompress(packed, MAX_UNPACKED)
     except lzma.LZMAError as error:
         raise SymbolError(section.name, f"not sound xz data: {error}") from error
+    if not decompressor.eof:
+        raise SymbolError(section.name, f"not complete xz data, or more than {MAX_UNPACKED} bytes of it")
     return _table(parse_elf(Blob(unpacked)), SHT_SYMTAB)
 
 

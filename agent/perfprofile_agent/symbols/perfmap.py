@@ -11,9 +11,11 @@ import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from perfprofile_agent.symbols.source import Source
+from perfprofile_agent.symbols.table import Found
 
 MAX_BYTES: Final = 64 << 20
 """Of a map are read; node with --perf-basic-prof writes some 50 MB in hours. More is cut at the front, where the oldest names stand."""
@@ -31,7 +33,7 @@ class PerfMap:
         """Read ``source``. Lines of another form are skipped. Raises SymbolError if it can't be read."""
         starts, sizes, places, lengths = array("Q"), array("Q"), array("Q"), array("H")
         self._source = source
-        for start, size, place, length in _entries(source):
+        for start, size, place, length in islice(_entries(source), MAX_ENTRIES):
             starts.append(start)
             sizes.append(size)
             places.append(place)
@@ -46,8 +48,8 @@ class PerfMap:
         """Number of entries."""
         return len(self._order)
 
-    def find(self, address: int) -> str:
-        """The name of the code at ``address``: of the entries that cover it the one written last; empty if there is none."""
+    def find(self, address: int) -> Found:
+        """The code at ``address``: of the entries that cover it the one written last."""
         last = bisect_right(self._starts, address) - 1
         newest = -1
         for position in range(last, max(last - _LONGEST_OVERLAP, -1), -1):
@@ -55,8 +57,9 @@ class PerfMap:
             if address < self._starts[position] + self._sizes[index]:
                 newest = max(newest, index)
         if newest < 0:
-            return ""
-        return self._source.read(self._places[newest], self._lengths[newest]).decode("utf-8", "replace").strip()
+            return Found("", address + 1)
+        name = self._source.read(self._places[newest], self._lengths[newest])
+        return Found(name.decode("utf-8", "replace").strip(), address + 1)
 
 
 def _entries(source: Source) -> Iterator[tuple[int, int, int, int]]:
@@ -64,8 +67,7 @@ def _entries(source: Source) -> Iterator[tuple[int, int, int, int]]:
     place = max(source.size - MAX_BYTES, 0)
     # After a cut the first line may lack its start, so it is made to match nothing.
     rest = b"cut " if place else b""
-    found = 0
-    while place < source.size and found < MAX_ENTRIES:
+    while place < source.size:
         chunk = source.read(place, _CHUNK)
         if not chunk:
             break
@@ -73,7 +75,6 @@ def _entries(source: Source) -> Iterator[tuple[int, int, int, int]]:
         complete = text.rfind(b"\n") + 1
         base = place - len(rest)
         for match in _LINE.finditer(text, 0, complete):
-            found += 1
             yield int(match[1], 16), int(match[2], 16), base + match.start(3), match.end(3) - match.start(3)
         # A line longer than any name we'd take is skipped over, not gathered.
         rest = text[complete:] if len(text) - complete <= _CHUNK else b""
