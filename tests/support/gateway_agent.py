@@ -7,7 +7,7 @@ import msgspec
 
 from perfprofile_agent.api.report import NodeReport, NodeState
 from perfprofile_agent.pprof import wire
-from support.gateway import GatewayUnderTest
+from support.gateway import GatewayUnderTest, eventually
 from support.profiles import profile
 
 
@@ -37,7 +37,7 @@ class Agent:
 
     def succeed(self, seed: int = 1, **fields: Any) -> None:
         """Do all that an agent does."""
-        assert self.ask()[0] == 200
+        eventually(lambda: self.ask()[0] == 200)
         assert self.report(NodeState.RECORDING) == 204
         content = self.profile(seed)
         assert self.upload(content)[0] == 201
