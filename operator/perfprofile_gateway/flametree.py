@@ -109,7 +109,7 @@ def is_kernel(path: str) -> bool:
     """Whether a mapping is the kernel's or one of its modules' (perf writes both in brackets; modules may have their path too)."""
     if path.startswith("["):
         return path not in _NOT_KERNEL
-    return path.rpartition("/")[2].partition(".ko")[1] == ".ko" or path.endswith("/vmlinux")
+    return path.endswith((".ko", ".ko.gz", ".ko.xz", ".ko.zst", "/vmlinux"))
 
 
 def _groups(sample: Sample, index: dict[Frame, int]) -> tuple[int, int]:
