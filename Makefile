@@ -15,7 +15,7 @@ SOURCES := agent operator deploy tests .ci
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv: $(STAMP) ## Make .venv from the lock file (up to 1 min the first time)
+venv: $(STAMP) ## Make .venv from the lock file (1 to 2 min the first time)
 
 $(STAMP): requirements/dev.txt pyproject.toml .ci/make-venv
 	@.ci/make-venv
