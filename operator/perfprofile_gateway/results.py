@@ -8,9 +8,12 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
+from perfprofile_agent.pprof.errors import ProfileError
+from perfprofile_gateway.errors import Refusal
 from perfprofile_gateway.flamegraph import Facts
 from perfprofile_gateway.rendering import merge_profiles, render_flamegraph, render_top
 from perfprofile_gateway.store.files import ProfileFiles
@@ -69,7 +72,10 @@ class Results:
         return await asyncio.shield(task)
 
     async def _make(self, path: Path, job: Callable[..., None], *arguments: Any) -> Path:
-        await self._workers.run(job, *arguments, max_bytes=self._max_bytes, destination=str(path))
+        try:
+            await self._workers.run(job, *arguments, max_bytes=self._max_bytes, destination=str(path))
+        except ProfileError as error:
+            raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, f"The nodes' profiles can't be put together: {error}.") from error
         await asyncio.to_thread(_evict, path.parent)
         return path
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from perfprofile_gateway.errors import Refusal
@@ -23,8 +24,11 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MEMORY_BYTES: Final = 1536 * 2**20
-"""Address space of one worker: the largest allowed profile (128 MiB decompressed) takes most of it as Python objects."""
+_LEAST_MEMORY: Final = 384 * 2**20
+"""Bytes of address space that a worker gets at least: the interpreter takes a third of it, a profile of 100,000 stacks another."""
+_MOST_MEMORY: Final = 1536 * 2**20
+_PARENT_MEMORY: Final = 160 * 2**20
+_CGROUP_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 JOB_SECONDS: Final = 120.0
 _MAX_WAITING: Final = 256
 """Jobs that may wait: more would wait longer than the callers do."""
@@ -56,6 +60,9 @@ class Workers:
             log.exception("A worker died", extra={"job": job.__name__})
             message = "The gateway's worker died over this, perhaps for lack of memory: try a smaller profile, or give it more memory."
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, message, retry_after=5) from None
+        except MemoryError:
+            message = "This takes more memory than the gateway's workers may use: raise the memory limit of its pod."
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, message) from None
         except TimeoutError:
             self._kill(pool)
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"This took more than {JOB_SECONDS:.0f} s: try a smaller profile.") from None
@@ -70,7 +77,8 @@ class Workers:
     def _start(self) -> ProcessPoolExecutor:
         # spawn, not fork: a fork of a process with threads may inherit a lock that nobody will ever release.
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_confine, max_tasks_per_child=2000)
+        memory = memory_for_worker(self._count, _container_limit())
+        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_confine, initargs=(memory,), max_tasks_per_child=2000)
 
     def _drop(self, pool: ProcessPoolExecutor) -> None:
         if self._pool is pool:
@@ -90,9 +98,24 @@ def _submit(pool: ProcessPoolExecutor, job: Callable[P, T], *args: P.args, **kwa
         raise BrokenProcessPool from error
 
 
-def _confine() -> None:
+def memory_for_worker(count: int, container: int | None) -> int:
+    """Share what the container may use among the workers, in bytes; ``container`` is None where nothing limits it."""
+    if container is None:
+        return _MOST_MEMORY
+    return max(_LEAST_MEMORY, min(_MOST_MEMORY, (container - _PARENT_MEMORY) // count))
+
+
+def _container_limit() -> int | None:
+    try:
+        text = _CGROUP_LIMIT.read_text().strip()
+    except OSError:  # cgroup v1, or no cgroups at all
+        return None
+    return int(text) if text.isdecimal() else None
+
+
+def _confine(memory: int) -> None:
     """Limit a worker; the parent decides when it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

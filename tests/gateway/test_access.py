@@ -6,6 +6,7 @@ import json
 
 import msgspec
 import pytest
+
 from perfprofile_cluster.errors import ClusterError
 from perfprofile_cluster.objects import TokenIdentity
 from perfprofile_gateway.access import expiry
@@ -26,7 +27,12 @@ def ask(gateway: GatewayUnderTest, token: str) -> int:
 
 @pytest.mark.parametrize("header", ["", "Basic dXNlcjpwYXNz", "Bearer", "Bearer ", "Bearer " + "x" * 20_000])
 def test_no_usable_token_is_401_on_every_path(gateway, header):
-    for method, path in (("GET", "/v1/assignment"), ("POST", "/v1/reports"), ("PUT", "/v1/profiles/0"), ("POST", "/v1/runs/x/node-failures")):
+    for method, path in (
+        ("GET", "/v1/assignment"),
+        ("POST", "/v1/reports"),
+        ("PUT", "/v1/profiles/0"),
+        ("POST", "/v1/runs/x/node-failures"),
+    ):
         status, _, body = gateway.agents(method, path, Authorization=header) if len(header) < 8000 else gateway.agents(method, path)
         assert status == 401
         assert "error" in msgspec.json.decode(body)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from perfprofile_agent.api.assignment import Assignment
 from perfprofile_agent.api.report import NodeReport, NodeState
 from perfprofile_agent.pprof import wire
@@ -34,7 +35,13 @@ def test_an_assignment_names_the_run_the_node_and_the_targets_of_that_node_alone
 
     given = msgspec.convert(body, Assignment)
     assert status == 200
-    assert (given.run_uid, given.run_namespace, given.run_name, given.node, given.window) == ("uid-shop-run-1", "shop", "run-1", "node-1", 0)
+    assert (given.run_uid, given.run_namespace, given.run_name, given.node, given.window) == (
+        "uid-shop-run-1",
+        "shop",
+        "run-1",
+        "node-1",
+        0,
+    )
     assert [(pod.namespace, pod.name, pod.uid) for pod in given.pods] == [("shop", "checkout-1", "uid-checkout-1")]
     assert given.pods[0].containers[0].id == "ab" * 32
     assert given.duration_seconds == 10
@@ -152,7 +159,11 @@ def test_the_first_terminal_report_stands(agent, kubernetes):
     assert agent.report(NodeState.FAILED, reason="NoSamples", message="first") == 204
     assert agent.report(NodeState.FAILED, reason="PerfFailed", message="second") == 204
     assert agent.report(NodeState.RECORDING) == 204
-    eventually(lambda: kubernetes.patches and kubernetes.patches[-1][2]["failures"] == [{"node": "node-1", "reason": "NoSamples", "message": "first"}])
+    eventually(
+        lambda: (
+            kubernetes.patches and kubernetes.patches[-1][2]["failures"] == [{"node": "node-1", "reason": "NoSamples", "message": "first"}]
+        )
+    )
 
 
 def test_success_without_the_profile_is_refused(agent):
@@ -240,7 +251,10 @@ def test_too_many_uploads_at_a_time_are_told_to_wait(tmp_path, kubernetes):
     with GatewayUnderTest(tmp_path, kubernetes, max_uploads=1).running() as gateway:
         gateway.wait_ready()
         agent = Agent(gateway, kubernetes.add_agent(kubernetes.add_run("run-1")))
-        with socket.create_connection(("localhost", gateway.ports.agents)) as raw, gateway._trusting().wrap_socket(raw, server_hostname="localhost") as slow:
+        with (
+            socket.create_connection(("localhost", gateway.ports.agents)) as raw,
+            gateway._trusting().wrap_socket(raw, server_hostname="localhost") as slow,
+        ):
             head = f"PUT /v1/profiles/0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {agent.token}\r\nContent-SHA256: {'ab' * 32}\r\nContent-Length: 1000\r\n\r\n"
             slow.sendall(head.encode())
             eventually(lambda: list((tmp_path / "data" / "incoming").iterdir()))
@@ -270,7 +284,10 @@ def test_reports_of_another_shape_are_refused(agent, body):
 
 
 def test_a_huge_report_is_refused(agent):
-    assert agent.gateway.agents("POST", "/v1/reports", agent.token, b'{"window":0,"state":"Recording","message":"' + b"x" * 100_000 + b'"}')[0] == 413
+    assert (
+        agent.gateway.agents("POST", "/v1/reports", agent.token, b'{"window":0,"state":"Recording","message":"' + b"x" * 100_000 + b'"}')[0]
+        == 413
+    )
 
 
 def test_the_operator_ends_the_windows_of_silent_nodes_and_of_no_others(agent, gateway, kubernetes):

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+
 from perfprofile_agent.pprof import wire
 from support import pki
 from support.gateway import DictKubernetes, GatewayUnderTest, eventually
@@ -75,7 +76,10 @@ def test_the_table_shows_as_many_functions_as_are_asked_for(delivered, reader):
 
 def test_the_nodes_reports_are_listed(delivered, reader):
     body = msgspec.json.decode(delivered.api(f"{RUN}/nodes", reader)[2])
-    assert [(item["node"], item["state"], item["samplesShown"]) for item in body["items"]] == [("node-1", "Succeeded", 200), ("node-2", "Succeeded", 200)]
+    assert [(item["node"], item["state"], item["samplesShown"]) for item in body["items"]] == [
+        ("node-1", "Succeeded", 200),
+        ("node-2", "Succeeded", 200),
+    ]
 
 
 def test_a_run_without_a_profile_yet_is_404_and_says_its_phase(gateway, kubernetes, reader):
@@ -97,7 +101,11 @@ def test_a_run_that_is_not_there_is_404(gateway, reader):
 
 
 def test_whom_rbac_does_not_let_gets_403_whether_the_run_is_there_or_not(delivered, kubernetes, reader):
-    for user, path in (("joe", RUN), (reader, f"{ROOT}/namespaces/bank/perfprofileruns/run-1"), ("joe", f"{ROOT}/namespaces/shop/perfprofileruns/none")):
+    for user, path in (
+        ("joe", RUN),
+        (reader, f"{ROOT}/namespaces/bank/perfprofileruns/run-1"),
+        ("joe", f"{ROOT}/namespaces/shop/perfprofileruns/none"),
+    ):
         for what in ("profile", "flamegraph", "top", "nodes"):
             assert status_of(delivered.api(f"{path}/{what}", user))["reason"] == "Forbidden"
 
@@ -174,10 +182,15 @@ def test_openapi_documents_are_where_the_index_says(gateway):
     assert msgspec.json.decode(gateway.api("/openapi/v2", "system:aggregator")[2])["swagger"] == "2.0"
     index = msgspec.json.decode(gateway.api("/openapi/v3", "system:aggregator")[2])
     where = index["paths"]["apis/data.perfprofile.dev/v1alpha1"]["serverRelativeURL"]
-    assert f"{RUN.replace('shop', '{namespace}').replace('run-1', '{name}')}/profile" in msgspec.json.decode(gateway.api(where, "system:aggregator")[2])["paths"]
+    assert (
+        f"{RUN.replace('shop', '{namespace}').replace('run-1', '{name}')}/profile"
+        in msgspec.json.decode(gateway.api(where, "system:aggregator")[2])["paths"]
+    )
 
 
-@pytest.mark.parametrize(("method", "path", "code"), [("GET", f"{ROOT}/nothing", 404), ("POST", f"{RUN}/profile", 405), ("DELETE", f"{RUN}/profile", 405)])
+@pytest.mark.parametrize(
+    ("method", "path", "code"), [("GET", f"{ROOT}/nothing", 404), ("POST", f"{RUN}/profile", 405), ("DELETE", f"{RUN}/profile", 405)]
+)
 def test_what_the_api_has_not_is_answered_as_a_status(gateway, reader, method, path, code):
     assert status_of(gateway.api(path, reader, method=method))["code"] == code
 

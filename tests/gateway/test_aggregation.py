@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+
 from perfprofile_agent.api.report import NodeReport, NodeState
 from perfprofile_agent.api.run import PerfProfileRunStatus
 from perfprofile_gateway.aggregation import summary

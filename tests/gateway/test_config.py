@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import pytest
+
 from perfprofile_gateway.config import Settings
 from perfprofile_gateway.errors import ConfigurationError
 from perfprofile_gateway.frontproxy import front_proxy
@@ -22,7 +23,9 @@ def test_variables_are_read():
     assert found.operator_username == "system:serviceaccount:obs:perfprofile-operator"
 
 
-@pytest.mark.parametrize("wrong", [{"PERFPROFILE_SLOTS_PER_NODE": "0"}, {"PERFPROFILE_MAX_PROFILE_BYTES": "16Mi"}, {"PERFPROFILE_LOG_LEVEL": "loud"}])
+@pytest.mark.parametrize(
+    "wrong", [{"PERFPROFILE_SLOTS_PER_NODE": "0"}, {"PERFPROFILE_MAX_PROFILE_BYTES": "16Mi"}, {"PERFPROFILE_LOG_LEVEL": "loud"}]
+)
 def test_a_wrong_setting_is_named(wrong):
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         Settings.from_environment(wrong)
@@ -46,7 +49,11 @@ def test_a_log_line_is_json_with_its_fields():
 
 @pytest.mark.parametrize(
     "secret",
-    ["eyJhbGciOi.eyJpc3MiOiJr.c2lnbmF0dXJl", "Authorization: Bearer abc.def", "-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----"],
+    [
+        "eyJhbGciOi.eyJpc3MiOiJr.c2lnbmF0dXJl",
+        "Authorization: Bearer abc.def",
+        "-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----",
+    ],
 )
 def test_secrets_do_not_reach_a_log(secret):
     found = json.dumps(line(f"failed: {secret}", detail=secret))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from perfprofile_agent.pprof.model import Profile, ValueType
 from perfprofile_gateway import flamegraph
 from perfprofile_gateway.flamegraph import Facts
@@ -91,11 +92,15 @@ def test_the_page_needs_nothing_from_anywhere():
     assert not [(name, value) for name, value in found.attributes if name in {"src", "href", "action", "srcset"}]
     source = Path(flamegraph.__file__).parent / "page"
     for file in source.iterdir():
-        assert not re.search(r"https?://|@import|url\(|fetch\(|XMLHttpRequest|innerHTML|insertAdjacentHTML|eval\(", file.read_text()), file.name
+        assert not re.search(r"https?://|@import|url\(|fetch\(|XMLHttpRequest|innerHTML|insertAdjacentHTML|eval\(", file.read_text()), (
+            file.name
+        )
 
 
 def test_the_header_tells_the_run_and_warns_of_lost_samples():
-    page = flamegraph.page(profile(samples=5), Facts(run="run-1", namespace="shop", nodes=3, nodes_failed=1, samples=1234, lost=200, lost_ratio=0.14))
+    page = flamegraph.page(
+        profile(samples=5), Facts(run="run-1", namespace="shop", nodes=3, nodes_failed=1, samples=1234, lost=200, lost_ratio=0.14)
+    )
     for said in ("run-1", "shop", "3 (1 failed)", "1,234", "200 (14.00%)", "may mislead"):
         assert said in page
     assert "may mislead" not in flamegraph.page(profile(samples=5), FACTS)
@@ -167,7 +172,9 @@ def test_kernel_code_is_told_from_programs(path, kernel):
 @settings(deadline=None, max_examples=60)
 def test_any_stacks_make_a_sound_tree(stacks):
     base = profile(samples=1, functions=20)
-    made = trees(base._replace(samples=tuple(base.samples[0]._replace(locations=tuple(stack), values=(1, value)) for stack, value in stacks)))
+    made = trees(
+        base._replace(samples=tuple(base.samples[0]._replace(locations=tuple(stack), values=(1, value)) for stack, value in stacks))
+    )
     for tree in (made.plain, made.grouped):
         sizes = {len(values) for values in (tree.frames, tree.depths, tree.weights, tree.own, tree.counts)}
         assert len(sizes) == 1

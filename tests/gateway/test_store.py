@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+
 from perfprofile_agent.api.report import NodeReport, NodeState
 from perfprofile_gateway.errors import StoreError
 from perfprofile_gateway.store import rows
 from perfprofile_gateway.store.rows import HeldProfile, Kept, Recorded, RunKey, Slot, WindowKey
 from perfprofile_gateway.store.store import Store
-from sqlalchemy import text
 
 RUN = RunKey("uid-1", "shop", "run-1")
 KEY = WindowKey("uid-1", "node-1", 0)
@@ -75,7 +76,9 @@ def test_what_was_kept_is_there_after_a_restart(tmp_path):
     first.close()
 
     second = opened(tmp_path)
-    assert second.read_now(lambda c: rows.profiles_of(c, "uid-1")) == [HeldProfile("node-1", 0, SHA, len(CONTENT), second.files.place(KEY, SHA))]
+    assert second.read_now(lambda c: rows.profiles_of(c, "uid-1")) == [
+        HeldProfile("node-1", 0, SHA, len(CONTENT), second.files.place(KEY, SHA))
+    ]
     assert second.read_now(lambda c: rows.reports_of(c, "uid-1"))[0].report.state is NodeState.SUCCEEDED
     second.close()
 
@@ -106,7 +109,9 @@ def test_one_write_that_fails_takes_no_other_down(store):
         connection.execute(text("insert into nowhere values (1)"))
 
     async def together():
-        good = [store.write(lambda c, index=index: rows.ensure_run(c, RunKey(f"uid-{index}", "shop", "run"), now=0.0)) for index in range(20)]
+        good = [
+            store.write(lambda c, index=index: rows.ensure_run(c, RunKey(f"uid-{index}", "shop", "run"), now=0.0)) for index in range(20)
+        ]
         return await asyncio.gather(*good[:10], store.write(bad), *good[10:], return_exceptions=True)
 
     outcomes = asyncio.run(together())
@@ -248,7 +253,7 @@ asyncio.run(all())
 
 
 def test_what_was_acknowledged_before_a_kill_is_there_afterwards(tmp_path):
-    """kill -9 under load, several times; every acknowledged profile is whole."""
+    """Kill -9 under load, several times; every acknowledged profile is whole."""
     for acknowledge in (5, 40, 100):
         process = subprocess.Popen([sys.executable, "-c", LOAD, tmp_path], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None

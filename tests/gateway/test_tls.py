@@ -3,6 +3,7 @@
 import ssl
 
 import pytest
+
 from perfprofile_cluster.objects import ObjectMeta, Secret
 from perfprofile_gateway import tls
 from perfprofile_gateway.errors import ConfigurationError

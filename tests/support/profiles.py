@@ -32,9 +32,12 @@ def profile(
         Mapping(0, 0xFFFF, 0, "[kernel.kallsyms]", "", True),
     )
     locations = tuple(
-        Location(0 if index < len(own) else 1, 0x400000 + index * 64 if index < len(own) else 0, (Line(index),)) for index in range(len(every))
+        Location(0 if index < len(own) else 1, 0x400000 + index * 64 if index < len(own) else 0, (Line(index),))
+        for index in range(len(every))
     )
-    made = tuple(_sample(rng, len(own), len(SYSTEM), namespace=namespace, node=node, pods=pods, depth=depth, first=index) for index in range(samples))
+    made = tuple(
+        _sample(rng, len(own), len(SYSTEM), namespace=namespace, node=node, pods=pods, depth=depth, first=index) for index in range(samples)
+    )
     return Profile(
         sample_types=(ValueType("samples", "count"), ValueType("cpu", "nanoseconds")),
         samples=made,
