@@ -84,9 +84,8 @@ def test_output_comes_while_perf_runs(tmp_path: Path) -> None:
     assert sum(arrival < 1.4 for arrival in arrivals) >= 3
 
 
-@pytest.mark.root
-def test_our_interrupt_ends_it_well_and_fast(tmp_path: Path) -> None:
-    with Recording(find_perf(), CLOCK, home=tmp_path) as recording:
+def seconds_to_stop(home: Path) -> float:
+    with Recording(find_perf(), CLOCK, home=home) as recording:
         output = b""
         while recording.started_at is None:
             output += recording.read(0.25) or b""
@@ -95,9 +94,14 @@ def test_our_interrupt_ends_it_well_and_fast(tmp_path: Path) -> None:
         while (chunk := recording.read(0.25)) is not None:
             output += chunk
         recording.finish()
+    assert output.startswith(PIPE_MAGIC)
+    return time.monotonic() - asked
 
-        assert output.startswith(PIPE_MAGIC)
-        assert time.monotonic() - asked < 0.6, "perf's side-band thread would take up to a second"
+
+@pytest.mark.root
+def test_our_interrupt_ends_it_well_and_fast(tmp_path: Path) -> None:
+    """Perf's side-band thread, which we leave out, would take half a second on average; the best of five is not the machine's load."""
+    assert min(seconds_to_stop(tmp_path) for _ in range(5)) < 0.2
 
 
 @pytest.mark.root
