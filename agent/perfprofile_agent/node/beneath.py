@@ -131,7 +131,10 @@ def _check(handle: int, path: str, owner: int | None) -> None:
 
 def _handle_beneath(root: int, path: str) -> int:
     how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
-    name = os.fsencode(path)
+    try:
+        name = os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise FileRefusedError("a path that no file system can hold was not opened") from error
     if b"\0" in name:
         raise FileRefusedError("a path with a NUL byte was not opened")
     number = 0

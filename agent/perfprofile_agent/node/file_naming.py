@@ -17,6 +17,7 @@ from perfprofile_agent.node.sandbox import Sandbox, SandboxError, SandboxUnavail
 from perfprofile_agent.symbols.kinds import same_build
 from perfprofile_agent.symbols.lookup import Frame, MappedFile, Named
 from perfprofile_agent.symbols.naming import Name
+from perfprofile_agent.symbols.table import END_OF_ADDRESSES
 
 MAX_ADDRESSES: Final = 100_000
 """Remembered over all files; each takes about 150 bytes."""
@@ -79,8 +80,8 @@ class FileNaming:
         known = self._remembered(held.identity)
         if known.problem:
             raise _unnamed(held.path, known)
-        offsets = {address: address - mapped.start + mapped.offset for address in addresses}
-        missing = sorted({offset for offset in offsets.values() if offset not in known.frames})
+        offsets = {address: address - mapped.start + mapped.offset for address in addresses if mapped.start <= address < mapped.end}
+        missing = sorted({offset for offset in offsets.values() if offset not in known.frames and 0 <= offset < END_OF_ADDRESSES})
         problem = self._learn(held, known, missing) if missing or not known.frames else ""
         if mapped.build_id and not same_build(mapped.build_id, known.build_id):
             raise UnnamedError(f"{held.path} is another build than the one that ran, so its functions can't be named")
@@ -98,6 +99,7 @@ class FileNaming:
             UnnamedError: The process writes no perf map, or it can't be read.
             FileRefusedError: It can't be had or trusted.
         """
+        asked = [address for address in addresses if mapped.start <= address < mapped.end]
         held = self._holder.perf_map(mapped.pid)
         if held.fd < 0:
             raise UnnamedError(
@@ -112,8 +114,8 @@ class FileNaming:
             opened = self._sandbox.open(key, "perf map", [held.fd])
             if opened.problem:
                 raise UnnamedError(f"the perf map of process {mapped.pid}: {opened.problem}")
-            names, problem = self._sandbox.name(key, addresses)
-        frames = {address: frame for address, frame in zip(addresses, _frames(names), strict=True) if frame}
+            names, problem = self._sandbox.name(key, asked)
+        frames = {address: frame for address, frame in zip(asked, _frames(names), strict=True) if frame}
         return Named("", frames, f"the perf map of process {mapped.pid}: {problem}" if problem else "")
 
     def _remembered(self, key: FileIdentity) -> _Known:

@@ -20,13 +20,12 @@ from typing import Final
 import msgspec
 
 from perfprofile_agent.node.confinement import Limits, confine_for_parsing, give_up_privileges
-from perfprofile_agent.node.naming_messages import Answer, Ask, Opened, Start, receive, send
+from perfprofile_agent.node.naming_messages import READY, Answer, Ask, Opened, Start, receive, send
 from perfprofile_agent.symbols.demangle import printable
 from perfprofile_agent.symbols.elf import IDENTIFICATION
 from perfprofile_agent.symbols.errors import SymbolError
 from perfprofile_agent.symbols.naming import FileNames, Name, Names, PerfMapNames
 
-READY: Final = b"ready"
 MAX_START: Final = 256
 MAX_DESCRIPTORS: Final = 3
 

@@ -15,6 +15,8 @@ from perfprofile_agent.errors import PerfProfileError
 
 MAX_MESSAGE: Final = 8 << 20
 """Bytes: 4096 names of everyday length take 0.5 MB."""
+READY: Final = b"ready"
+"""What the server says on the control socket when it has given up its privileges."""
 BATCH: Final = 4096
 """Addresses asked for at a time."""
 _LENGTH: Final = struct.Struct("<I")
@@ -99,6 +101,8 @@ def _receive_exactly(channel: socket.socket, size: int, deadline: float | None) 
             step = channel.recv(min(size - len(found), 1 << 20))
         except TimeoutError as error:
             raise ChannelError("no answer in time") from error
+        except ConnectionResetError:
+            step = b""  # closed, too: it ended with a message of ours unread
         except OSError as error:
             raise ChannelError(f"receiving failed: {error.strerror or error}") from error
         if not step:

@@ -18,7 +18,7 @@ import msgspec
 
 from perfprofile_agent.errors import PerfProfileError
 from perfprofile_agent.node.confinement import Limits
-from perfprofile_agent.node.naming_messages import BATCH, Answer, Ask, ChannelError, Opened, Start, receive, send
+from perfprofile_agent.node.naming_messages import BATCH, READY, Answer, Ask, ChannelError, Opened, Start, receive, send
 from perfprofile_agent.symbols.naming import Name
 
 _MAIN: Final = "import sys; sys.path[:] = sys.argv[1:-3]; from perfprofile_agent.node.naming_child import main; main()"
@@ -48,6 +48,7 @@ class Patience(NamedTuple):
     """For one answer: more than a child's CPU limit, so that a child usually ends by itself."""
 
 
+_ENDED: Final = "the parser ended before it answered: it crashed, or used up its memory or CPU time"
 _LIMITS: Final = Limits()
 _PATIENCE: Final = Patience()
 
@@ -109,13 +110,11 @@ class Sandbox:
         problem = ""
         try:
             for batch in _batches(addresses):
-                channel.settimeout(self._patience.answer)
-                send(channel, Ask(batch))
-                answer = _ANSWER.decode(self._receive(channel))
+                answer = _ANSWER.decode(self._ask(channel, batch))
                 found += _checked(answer, len(batch))
                 problem = problem or answer.problem
         except (ChannelError, SandboxError, msgspec.MsgspecError) as error:
-            self._forget(key)
+            self.forget(key)
             raise self._failure(error) from error
         return found, problem
 
@@ -141,6 +140,14 @@ class Sandbox:
     def _forget(self, key: Hashable) -> None:
         self._children.pop(key).channel.close()
 
+    def _ask(self, channel: socket.socket, addresses: list[int]) -> bytes:
+        channel.settimeout(self._patience.answer)
+        try:
+            send(channel, Ask(addresses))
+        except ChannelError as error:
+            raise SandboxError(_ENDED) from error
+        return self._receive(channel)
+
     def _receive(self, channel: socket.socket) -> bytes:
         try:
             body = receive(channel, self._patience.answer)
@@ -149,7 +156,7 @@ class Sandbox:
             self.close()
             raise SandboxError(f"the parser was stopped: {error}") from error
         if body is None:
-            raise SandboxError("the parser ended before it answered: it crashed, or used up its memory or CPU time")
+            raise SandboxError(_ENDED)
         return body
 
     def _failure(self, error: Exception) -> SandboxError:
@@ -177,40 +184,39 @@ class Sandbox:
             self.close()
         if self._control is not None:
             return self._control
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._server = self._start(theirs.fileno())
-        self._control = ours
-        ours.settimeout(self._patience.start)
+            try:
+                self._server = self._start(theirs.fileno())
+            except OSError as error:
+                self.close()
+                raise SandboxUnavailableError(f"the parser could not be started: {error.strerror}") from error
+        self._control.settimeout(self._patience.start)
         try:
-            greeting = ours.recv(64)
-        except OSError as error:
+            greeting = self._control.recv(len(READY))
+        except OSError:  # late, or it ended at once
             greeting = b""
-            problem = f": {error}"
-        else:
-            problem = ""
-        if not greeting:
+        if greeting != READY:
             status = self._server.poll()
             self.close()
-            raise SandboxUnavailableError(f"the parser could not be started (exit status {status}){problem}")
-        return ours
+            raise SandboxUnavailableError(
+                f"the parser could not be started: {'no answer in time' if status is None else f'exit status {status}'}"
+            )
+        return self._control
 
     def _start(self, control: int) -> subprocess.Popen[bytes]:
         path = [os.path.abspath(entry) for entry in sys.path if entry]  # noqa: PTH100 - text in, text out; an empty one means the current directory
         limits = [str(control), str(self._limits.memory), str(self._limits.cpu_seconds)]
-        try:
-            return subprocess.Popen(
-                [sys.executable, "-I", "-c", _MAIN, *path, *limits],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={"LC_ALL": "C.UTF-8"} | {name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-                cwd="/",
-                pass_fds=[control],
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise SandboxUnavailableError(f"the parser could not be started: {error.strerror}") from error
+        return subprocess.Popen(
+            [sys.executable, "-I", "-c", _MAIN, *path, *limits],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={"LC_ALL": "C.UTF-8"} | {name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            cwd="/",
+            pass_fds=[control],
+            start_new_session=True,
+        )
 
 
 def _batches(addresses: Sequence[int]) -> Iterator[list[int]]:
