@@ -410,6 +410,21 @@ def test_hidden_kernel_symbols_are_explained_with_the_next_step(tmp_path):
     assert "kptr_restrict" in named.notice
 
 
+def test_a_recording_of_another_kernel_or_boot_gets_no_kernel_names(tmp_path):
+    (tmp_path / "kallsyms").write_text("ffffffff81000000 T _text\nffffffff81000100 T start_kernel\n")
+    ours = MappedFile(-1, 0xFFFFFFFF81000000, 1 << 64, 0xFFFFFFFF81000000, "[kernel.kallsyms]_text")
+    moved = ours._replace(offset=0xFFFFFFFF92000000)
+    found = []
+    for mapped in (ours, moved):
+        with NodeSymbolizer(kallsyms=tmp_path / "kallsyms") as symbolizer:
+            symbolizer.hold(mapped)
+            found.append(symbolizer.name(mapped, [0xFFFFFFFF81000104]))
+
+    assert shown(found[0]) == {"start_kernel"}
+    assert found[1].frames == {}
+    assert "another kernel" in found[1].notice
+
+
 @pytest.mark.parametrize(
     "mapped",
     [

@@ -66,6 +66,7 @@ class Sandbox:
         self._patience = patience
         self._server: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._greeted = False
         self._children: OrderedDict[Hashable, _Child] = OrderedDict()
 
     def __enter__(self) -> Self:
@@ -178,30 +179,40 @@ class Sandbox:
                 raise SandboxError(f"the parser's server has gone: {error.strerror or error}") from error
         return ours
 
-    def _running(self) -> socket.socket:
-        """The control socket of the server, started if need be."""
+    def start(self) -> None:
+        """Start the server without waiting for it, so that it is ready when the first file comes.
+
+        Raises:
+            SandboxUnavailableError: It can't be started.
+        """
         if self._server is not None and self._server.poll() is not None:
             self.close()
-        if self._control is not None:
-            return self._control
+        if self._server is not None:
+            return
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._greeted = False
         with theirs:
             try:
                 self._server = self._start(theirs.fileno())
             except OSError as error:
                 self.close()
                 raise SandboxUnavailableError(f"the parser could not be started: {error.strerror}") from error
+
+    def _running(self) -> socket.socket:
+        """The control socket of the server, which is started if need be and has said that it is ready."""
+        self.start()
+        assert self._control is not None  # noqa: S101 - start() leaves one or raises
+        if self._greeted:
+            return self._control
         self._control.settimeout(self._patience.start)
         try:
-            greeting = self._control.recv(len(READY))
+            self._greeted = self._control.recv(len(READY)) == READY
         except OSError:  # late, or it ended at once
-            greeting = b""
-        if greeting != READY:
-            status = self._server.poll()
+            self._greeted = False
+        if not self._greeted:
+            status = None if self._server is None else self._server.poll()
             self.close()
-            raise SandboxUnavailableError(
-                f"the parser could not be started: {'no answer in time' if status is None else f'exit status {status}'}"
-            )
+            raise SandboxUnavailableError(f"the parser could not be started: {'no answer' if status is None else f'exit status {status}'}")
         return self._control
 
     def _start(self, control: int) -> subprocess.Popen[bytes]:

@@ -24,6 +24,11 @@ _HIDDEN: Final = (
     "kernel functions have no names: their addresses are hidden from the agent; "
     "give it CAP_SYSLOG, and set sysctl kernel.kptr_restrict to 0 or 1 on the node if it is 2"
 )
+_KERNEL: Final = "[kernel.kallsyms]"
+_ANOTHER_KERNEL: Final = (
+    "kernel functions have no names: the recording is of another kernel than the one that runs here, or from before its last start; "
+    "convert it on the machine that made it"
+)
 
 
 class NodeSymbolizer:
@@ -35,6 +40,7 @@ class NodeSymbolizer:
         self._files = FileNaming(self._holder, self._sandbox)
         self._kallsyms = kallsyms
         self._kernel: KernelSymbols | None = None
+        self._kernel_mapping: MappedFile | None = None
         self._vdso: Vdso | None = None
 
     def __enter__(self) -> Self:
@@ -51,10 +57,13 @@ class NodeSymbolizer:
     def hold(self, mapped: MappedFile) -> None:
         """As :meth:`Symbolizer.hold`: open the mapping's file now, because its process may end at any moment."""
         kind = kind_of(mapped)
+        if kind is Kind.KERNEL and mapped.path.startswith(_KERNEL):
+            self._kernel_mapping = mapped
         # What can't be opened now is tried again when names are asked for, and explained then.
         if kind in {Kind.FILE, Kind.MEMORY_FILE}:
             with suppress(PerfProfileError, OSError):
                 self._holder.file(mapped)
+                self._sandbox.start()
         if kind in {Kind.GENERATED, Kind.MEMORY_FILE}:
             with suppress(PerfProfileError, OSError):
                 self._holder.perf_map(mapped.pid)
@@ -100,8 +109,21 @@ class NodeSymbolizer:
             self._kernel = KernelSymbols(self._kallsyms.read_bytes())
         if self._kernel.hidden:
             return Named("", {}, _HIDDEN)
+        if not self._is_running(self._kernel):
+            return Named("", {}, _ANOTHER_KERNEL)
         found = ((address, self._kernel.find(address)) for address in addresses)
         return Named("", {address: (Frame(name, name),) for address, name in found if name})
+
+    def _is_running(self, kernel: KernelSymbols) -> bool:
+        """Whether the recording is of the kernel that runs now: perf tells where the symbol lay that the mapping's path ends with.
+
+        A file may come from another machine, or from before a restart, which moves the kernel (KASLR); then all names would be wrong.
+        """
+        mapped = self._kernel_mapping
+        if mapped is None or not mapped.offset:
+            return True
+        here = kernel.address_of(mapped.path.removeprefix(_KERNEL))
+        return not here or here == mapped.offset
 
     def _name_vdso(self, mapped: MappedFile, addresses: Sequence[int]) -> Named:
         if self._vdso is None:
