@@ -13,7 +13,7 @@ SOURCES := agent operator deploy tests .ci
 .PHONY: help venv lint format test test-fast bench generate lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## Make .venv from the lock file (1 to 2 min the first time)
 
@@ -32,8 +32,9 @@ format: $(STAMP) ## Format the Python files, and mend what ruff can mend
 	$(PYTHON) -m ruff format $(SOURCES)
 	$(PYTHON) -m ruff check --fix $(SOURCES)
 
-generate: $(STAMP) ## Rewrite what is generated: CRDs, deploy/install.yaml, docs/reference (seconds)
-	@$(PYTHON) deploy/generate
+generate: $(STAMP) ## Rewrite what is generated: CRDs, deploy/install.yaml, docs/reference (seconds; builds helm first, 2 min)
+	@[ -n "$${PERFPROFILE_HELM:-}" ] || $(CLUSTER) binaries chart
+	@PERFPROFILE_HELM="$${PERFPROFILE_HELM:-$$($(CLUSTER) binaries --print-path)/helm}" $(PYTHON) deploy/generate
 
 # Written by uv, so that the files are the same on every machine; `uv` comes with requirements/dev.txt.
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-annotate --python-version 3.11
@@ -55,5 +56,5 @@ test-fast: $(STAMP) ## The tests that need neither root nor a cluster (under 2 m
 test: $(STAMP) ## Every test; as root on the real test cluster (15 min the first time, some minutes later)
 	@.ci/test $(PYTEST)
 
-# demo, cluster-up, cluster-down: the real test cluster.
--include tests/cluster/cluster.mk
+# demo, cluster-up, cluster-down and more: the real test cluster.
+include tests/cluster/cluster.mk
