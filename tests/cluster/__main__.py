@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from cluster import control_plane, images, lifecycle, processes, programs, volumes
+from cluster import control_plane, demo, images, lifecycle, processes, programs, volumes
 from cluster.commands import CommandError
 from cluster.layout import KUBECONFIG, LOGS
 from cluster.steps import NotReadyError, say
@@ -61,6 +61,11 @@ def show_environment(_: argparse.Namespace) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in environment()))
 
 
+def show(_: argparse.Namespace) -> None:
+    """Show the whole product: cluster, installation, two workloads, two profiles."""
+    demo.main()
+
+
 def environment() -> list[str]:
     """Give NAME=value lines for the tests."""
     return [
@@ -78,6 +83,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "images": reload_images,
     "volumes": release_volumes,
     "env": show_environment,
+    "demo": show,
 }
 
 
@@ -98,7 +104,7 @@ def main() -> int:
     arguments = parser().parse_args()
     try:
         COMMANDS[arguments.command](arguments)
-    except (CommandError, NotReadyError, processes.EndedError, lifecycle.NotRootError) as failure:
+    except (CommandError, NotReadyError, processes.EndedError, lifecycle.NotRootError, demo.DemoError) as failure:
         sys.stderr.write(f"{failure}\n")
         return 1
     return 0

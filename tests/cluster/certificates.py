@@ -100,7 +100,11 @@ def ensure() -> None:
 
 def _authority(file: str, common_name: str) -> None:
     key, crt = DIRECTORY / f"{file}.key", DIRECTORY / f"{file}.crt"
-    run("openssl", "req", "-x509", *EC_KEY, "-keyout", key, "-out", crt, "-days", DAYS, "-subj", f"/CN={common_name}")
+    may_sign = (
+        "-addext",
+        "keyUsage=critical,digitalSignature,keyCertSign",
+    )  # Python 3.13 and later refuse an authority that doesn't say so
+    run("openssl", "req", "-x509", *EC_KEY, "-keyout", key, "-out", crt, "-days", DAYS, "-subj", f"/CN={common_name}", *may_sign)
 
 
 def _issue(certificate: Certificate) -> None:
@@ -121,7 +125,10 @@ def _issue(certificate: Certificate) -> None:
     extensions = certificate.crt.with_suffix(".ext")
     usage = "clientAuth,serverAuth" if certificate.names else "clientAuth"
     names = f"subjectAltName={','.join(certificate.names)}\n" if certificate.names else ""
-    extensions.write_text(f"keyUsage=critical,digitalSignature\nextendedKeyUsage={usage}\n{names}")
+    identifiers = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+    extensions.write_text(
+        f"basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage={usage}\n{identifiers}{names}"
+    )
     authority = DIRECTORY / certificate.authority
     run(
         *("openssl", "x509", "-req", "-in", request, "-out", certificate.crt, "-days", DAYS, "-extfile", extensions),

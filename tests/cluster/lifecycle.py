@@ -30,21 +30,23 @@ def up() -> None:
         raise NotRootError
     STATE.mkdir(parents=True, exist_ok=True, mode=0o755)
     # The compiler needs both cores for minutes; the rest mostly waits for the network and fits in between.
-    side_by_side(programs.ensure, _make_nodes_with_images)
+    _, product_changed = side_by_side(programs.ensure, _make_nodes_with_images)
     with step("starting Kubernetes", "20 s"):
         certificates.ensure()
         _start_control_plane()
         side_by_side(*(partial(node.start_kubernetes, each) for each in NODES))
         until(_nodes_are_ready, what=f"all nodes are ready; see {LOGS}", within=90, every=0.3)
         volumes.release()
+    if product_changed:
+        restart_product()
 
 
-def _make_nodes_with_images() -> None:
+def _make_nodes_with_images() -> bool:
     prepare_images()
     network.create_bridge()
     volumes.create_directories()
     side_by_side(*(partial(node.start, each) for each in NODES))
-    images.load()
+    return images.load()
 
 
 def prepare_images() -> None:

@@ -27,16 +27,15 @@ def step(what: str, about: str) -> Iterator[None]:
     say(f"[{time.monotonic() - _began:5.1f} s] done: {what}, {time.monotonic() - start:.1f} s")
 
 
-def side_by_side(*jobs: Callable[[], object]) -> None:
-    """Run all jobs at the same time; the first failure is raised once all running ones have ended."""
+def side_by_side(*jobs: Callable[[], object]) -> list[object]:
+    """Run all jobs at the same time and give their results; the first failure is raised once all running ones have ended."""
     with ThreadPoolExecutor(max_workers=max(1, len(jobs))) as pool:
         futures = [pool.submit(job) for job in jobs]
         wait(futures, return_when=FIRST_EXCEPTION)
         for future in futures:
             if future.done():
                 future.result()
-    for future in futures:
-        future.result()
+    return [future.result() for future in futures]
 
 
 class NotReadyError(TimeoutError):
