@@ -19,16 +19,16 @@ class StopSignal:
         os.set_blocking(self._waker, False)
         self.at: float | None = None
         """Reading of the clock when the first request came; None until then."""
-        self.count = 0
-        """How many requests came."""
 
     @classmethod
     def install(cls) -> Self:
-        """Make one that SIGTERM and SIGINT are told to."""
+        """Make one that SIGTERM and SIGINT are told to; a second SIGINT ends the program at once, for who can't wait."""
         stop = cls()
 
-        def handle(_number: int, _frame: FrameType | None) -> None:
+        def handle(number: int, _frame: FrameType | None) -> None:
             stop.request()
+            if number == signal.SIGINT:
+                signal.signal(number, signal.SIG_DFL)
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, handle)
@@ -41,7 +41,6 @@ class StopSignal:
 
     def request(self) -> None:
         """Ask the program to stop; safe in a signal handler."""
-        self.count += 1
         if self.at is None:
             self.at = self._clock()
         with contextlib.suppress(BlockingIOError):

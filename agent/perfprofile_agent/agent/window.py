@@ -117,5 +117,13 @@ class NodeWindow:
             shown=conversion.shown,
             lost=conversion.lost,
             event=", ".join(conversion.events) or self.counts().event,
-            notices=conversion.notices,
+            notices=(*_rate_notices(self._options.frequency), *conversion.notices),
         )
+
+
+def _rate_notices(frequency: int | None) -> tuple[str, ...]:
+    """Say it when the kernel samples less often than asked: perf lowers the frequency with no more than a warning."""
+    limit = procfs.sysctl("kernel.perf_event_max_sample_rate")
+    if not frequency or not limit or frequency <= limit:
+        return ()
+    return (f"sampled at {limit} Hz in place of {frequency} Hz: kernel.perf_event_max_sample_rate allows no more.",)
