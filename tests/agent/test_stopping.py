@@ -30,9 +30,21 @@ def test_a_sleeper_wakes_when_the_request_comes() -> None:
     assert stop.requested
 
 
-def test_after_the_request_sleep_is_sleep_again_so_that_retries_do_not_spin() -> None:
+def test_a_request_that_came_before_the_sleep_ends_it_too() -> None:
+    """It may come between the look whether one has come and the sleep."""
     stop = StopSignal()
     stop.request()
+
+    began = time.monotonic()
+    stop.sleep(60)
+
+    assert time.monotonic() - began < 10
+
+
+def test_each_request_ends_one_sleep_so_that_retries_do_not_spin() -> None:
+    stop = StopSignal()
+    stop.request()
+    stop.sleep(60)
 
     began = time.monotonic()
     stop.sleep(0.1)

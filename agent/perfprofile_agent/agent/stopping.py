@@ -9,6 +9,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Self
 
+_ALL = 4096
+
 
 class StopSignal:
     """Notes the first request to stop. A pipe wakes sleepers; locks are no option, since a handler may interrupt their owner."""
@@ -47,11 +49,9 @@ class StopSignal:
             os.write(self._waker, b".")
 
     def sleep(self, seconds: float) -> None:
-        """Sleep until the first request comes, at most ``seconds``; once it has come, the whole time."""
-        if self.requested:
-            time.sleep(seconds)
-        else:
-            select.select([self._wake], [], [], seconds)
+        """Sleep ``seconds``, less if a request comes, or has come since the last sleep: each request ends one sleep."""
+        if select.select([self._wake], [], [], seconds)[0]:
+            os.read(self._wake, _ALL)
 
     def sleep_until_requested(self) -> None:
         """Sleep until a request comes."""
