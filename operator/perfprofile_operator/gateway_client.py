@@ -6,6 +6,7 @@ standard library: one small call a run is no reason for an HTTP library.
 
 import http.client
 import ssl
+import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
@@ -18,8 +19,10 @@ from perfprofile_agent.api.run import NodeFailure
 from perfprofile_cluster.objects import RunObject
 from perfprofile_operator.errors import GatewayError
 
-TIMEOUT: Final = 15.0
+TIMEOUT: Final = 10.0
 """Seconds for each read and write; the gateway answers at once, or is not well."""
+PAUSE: Final = 5.0
+"""Seconds in which a gateway that could not be reached is not called again: each call may cost a worker its whole timeout."""
 BATCH: Final = 500
 """Failures in one call: with messages of 1 KiB, half a megabyte."""
 MAX_ANSWER: Final = 65536
@@ -48,6 +51,7 @@ class GatewayClient:
         self._parts = urlsplit(url)
         self._token_file = token_file
         self._ca_bundle = ca_bundle
+        self._away_until = 0.0
 
     def post_failures(self, run: RunObject, failures: Iterable[NodeFailure]) -> None:
         """Post node failures; nodes that have a terminal record keep it.
@@ -63,6 +67,8 @@ class GatewayClient:
             self._post(path, msgspec.json.encode(body))
 
     def _post(self, path: str, body: bytes) -> None:
+        if time.monotonic() < self._away_until:
+            raise GatewayError(0, "it was away a moment ago. Look at the Deployment perfprofile-gateway")
         connection = self._connection()
         try:
             headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": "application/json"}
@@ -70,6 +76,7 @@ class GatewayClient:
             answer = connection.getresponse()
             words = answer.read(MAX_ANSWER)
         except (OSError, http.client.HTTPException) as error:
+            self._away_until = time.monotonic() + PAUSE
             raise GatewayError(0, f"{type(error).__name__}: {error}. Look at the Deployment perfprofile-gateway") from error
         finally:
             connection.close()

@@ -131,11 +131,12 @@ def test_pods_are_found_by_selector_and_node(api_server, cluster, namespace):
 
 
 @pytest.mark.slow
-def test_lists_longer_than_a_page_are_whole(cluster, namespace):
+def test_lists_longer_than_a_page_are_whole(api_server, cluster, namespace):
     for number in range(PAGE + 3):
         cluster.create_run(namespace, run(f"run-{number}"))
 
     assert len({found.metadata.name for found in cluster.list_runs(namespace)}) == PAGE + 3
+    api_server.api().delete(f"/apis/perfprofile.dev/v1alpha1/namespaces/{namespace}/perfprofileruns")
 
 
 def test_secret_data_is_decoded_and_never_printed(api_server, cluster, namespace):

@@ -150,7 +150,8 @@ def _going_on(run: RunObject, deadline: datetime, now: datetime) -> Plan:
     status = run.status
     seen_recording = status.nodes.recording + status.nodes.succeeded > 0
     began = moment_of(status.recording_time) if status.recording_time else now if seen_recording else None
-    over = began + _duration(run) if began is not None else deadline
+    # At the deadline nobody records any more, even if the operator was away and sees the first report only then.
+    over = min(began + _duration(run), deadline) if began is not None else deadline
     if now >= over:
         phase, reason, said = Phase.COLLECTING, Reason.COLLECTING, "The window is over; some nodes have not reported yet."
     elif began is not None:

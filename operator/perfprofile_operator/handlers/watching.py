@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import kopf
+from kopf._core.engines.peering import Identity
 
 from perfprofile_operator.handlers import perfprofileruns, perfprofiles
 from perfprofile_operator.reconcile.work import Key
@@ -72,8 +73,9 @@ class Watching:
         self._stop_kopf: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._supervise, name="watching", daemon=True)
         self.starts = 0
-        # kopf warns that it doesn't get signals here; it shouldn't.
-        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+        logging.getLogger("kopf").setLevel(logging.WARNING)  # else a line for every event of every object
+        # It tells each fault three times, with tracebacks, and warns that it gets no signals; the supervision tells a fault once.
+        logging.getLogger("kopf._core.reactor").setLevel(logging.CRITICAL)
 
     def start(self) -> None:
         """Start watching."""
@@ -116,9 +118,17 @@ class Watching:
 
     async def _kopf(self) -> None:
         self._loop = asyncio.get_running_loop()
+        # kopf leaves failed tasks behind; asyncio would tell each with a traceback, after the supervision has told what ended kopf.
+        self._loop.set_exception_handler(lambda _, context: log.debug("Left behind by kopf: %s", context.get("exception")))
         self._stop_kopf = asyncio.Event()
         if self._stopping.is_set():
             return
         await kopf.operator(
-            registry=registry(self._wake), settings=settings(), clusterwide=True, standalone=True, stop_flag=self._stop_kopf
+            registry=registry(self._wake),
+            settings=settings(),
+            # Left alone, kopf asks for the user's name, and ends where the uid has none, as in the image.
+            identity=Identity("perfprofile-operator"),
+            clusterwide=True,
+            standalone=True,
+            stop_flag=self._stop_kopf,
         )
