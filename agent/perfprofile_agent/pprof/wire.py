@@ -193,6 +193,7 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._budget = _MAX_THINGS
+        self._labels: dict[bytes, Label] = {}
 
     def profile(self) -> Profile:
         """The whole message, checked."""
@@ -237,15 +238,23 @@ class _Reader:
         return places, numbers, comments
 
     def _fields(self, at: int, end: int) -> Iterator[_Field]:
+        data = self._data
         while at < end:
-            tag, at = self._varint(at, end)
+            # Nearly all tags and sizes are one byte; the calls that this spares are half the time of reading a profile.
+            tag = data[at]
+            at += 1
+            if tag >= 0x80:  # noqa: PLR2004 - more bytes of this number follow
+                tag, at = self._varint(at - 1, end)
             form = tag & 7
             if form == _VARINT:
                 number, at = self._varint(at, end)
                 yield tag >> 3, number, _NO_PLACE, _NO_PLACE
                 continue
             if form == _BYTES:
-                size, at = self._varint(at, end)
+                size = data[at] if at < end else 0x80
+                at += 1
+                if size >= 0x80:  # noqa: PLR2004 - as above
+                    size, at = self._varint(at - 1, end)
             elif form in (_FIXED64, _FIXED32):
                 size = 8 if form == _FIXED64 else 4
             else:
@@ -319,13 +328,21 @@ class _Reader:
             elif field == 2:  # noqa: PLR2004 - value
                 values += self._list(number, start, end)
             elif field == 3:  # noqa: PLR2004 - label
-                _, key, text, count, unit = self._numbers((start, end), 5)
-                labels.append(Label(names[key], names[text], _signed(count), names[unit]))
+                labels.append(self._label(start, end, names))
         try:
             locations = tuple([location_at[identifier] for identifier in ids])
         except KeyError as error:
             raise ProfileError(f"a sample refers to location {error}, which isn't there", place[0]) from error
         return Sample(locations, tuple(map(_signed, values)), tuple(labels))
+
+    def _label(self, start: int, end: int, names: "_Strings") -> Label:
+        """A label; few differ in a profile of thousands, so each is read once."""
+        content = self._data[start:end]
+        label = self._labels.get(content)
+        if label is None:
+            _, key, text, count, unit = self._numbers((start, end), 5)
+            label = self._labels[content] = Label(names[key], names[text], _signed(count), names[unit])
+        return label
 
     def _mappings(self, places: list[tuple[int, int]], names: "_Strings") -> tuple[tuple[Mapping, ...], dict[int, int]]:
         found: list[Mapping] = []
