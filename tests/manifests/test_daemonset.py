@@ -28,7 +28,9 @@ NODES = (
 )
 CASES = {
     "default": Settings(),
-    "privileged": Settings(agent_privileged=True, agent_image_pull_secrets=("registry",), agent_tolerations=[]),
+    "privileged": Settings(
+        agent_privileged=True, agent_image_pull_secrets=("registry",), agent_tolerations=[], agent_priority_class="perfprofile-agent"
+    ),
 }
 
 
