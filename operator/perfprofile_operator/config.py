@@ -53,9 +53,6 @@ class Settings:
     agent_priority_class: str = ""
     """PriorityClass of the agents' pods; empty means the cluster's default. The chart makes a low one that preempts nobody."""
 
-    agent_priority_class: str = ""
-    """priorityClassName of the agents' pods; empty for the cluster's default. The chart makes one that never evicts other pods."""
-
     agent_spool_size: str = "512Mi"
     """Size limit of the agent's spool (a Kubernetes quantity): some thousand profiles, while the gateway is away."""
 

@@ -46,7 +46,6 @@ def agent_shape(settings: Settings) -> AgentShape:
         resources=settings.agent_resources,
         tolerations=tuple(settings.agent_tolerations),
         priority_class=settings.agent_priority_class,
-        priority_class=settings.agent_priority_class,
         spool_size=settings.agent_spool_size,
     )
 

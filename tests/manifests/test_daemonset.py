@@ -34,10 +34,21 @@ CASES = {
 }
 
 
+class Plain(yaml.SafeDumper):
+    """No anchors, which readers of goldens stumble over."""
+
+    def ignore_aliases(self, _):
+        return True
+
+
+def dumped(manifest) -> str:
+    return yaml.dump(manifest, Dumper=Plain, sort_keys=False, width=140)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_daemonset_is_as_in_the_golden_file(case):
     golden = GOLDENS / f"daemonset-{case}.yaml"
-    text = yaml.safe_dump(daemonset_manifest(RUN, NODES, agent_shape(CASES[case])), sort_keys=False, width=140)
+    text = dumped(daemonset_manifest(RUN, NODES, agent_shape(CASES[case])))
     if os.environ.get("PERFPROFILE_UPDATE_GOLDENS"):
         golden.parent.mkdir(parents=True, exist_ok=True)
         golden.write_text(text)

@@ -46,7 +46,6 @@ class AgentShape:
     resources: Mapping[str, Any]
     tolerations: tuple[Mapping[str, Any], ...] = ()
     priority_class: str = ""
-    priority_class: str = ""
     spool_size: str = "512Mi"
 
 
@@ -121,8 +120,6 @@ def _pod_spec(nodes: tuple[Node, ...], shape: AgentShape) -> dict[str, Any]:
     }
     if shape.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in shape.image_pull_secrets]
-    if shape.priority_class:
-        spec["priorityClassName"] = shape.priority_class
     if shape.priority_class:
         spec["priorityClassName"] = shape.priority_class
     return spec
