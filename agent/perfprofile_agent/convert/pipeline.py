@@ -221,7 +221,7 @@ class Converter:
             return
         change = self._processes.mmap(record)
         view = self._views.get(record.pid)
-        if change is Change.ADDED and view is not None and view.outdated_by(record.start, record.start + record.length):
+        if change is Change.ADDED and view is not None and view.addresses.missed(record.start, record.start + record.length):
             change = Change.REPLACED
         self._changed(record.pid, change)
 

@@ -14,6 +14,8 @@ from perfprofile_agent.replay.mappings import AddressSpace, Region
 _MAX_DEAD: Final = 1024
 """How many ended processes are remembered: samples come for a moment after a process's end, recordings may run for days."""
 
+_LAST_ADDRESS: Final = 2**64 - 1
+
 NO_PIDS: Final = frozenset({0, 2**32 - 1})
 """Pids that stand for "not in this PID namespace" and "already dead"."""
 
@@ -121,5 +123,5 @@ class Processes:
 
 def region_of(record: Mmap) -> Region:
     """The region that an MMAP record tells of."""
-    end = record.start + record.length
+    end = min(record.start + record.length, _LAST_ADDRESS)
     return Region(record.start, end, record.offset, record.path, record.device, record.inode, record.build_id)
