@@ -149,6 +149,7 @@ class Aggregator:
         else:
             self._failed.pop(run, None)
             self._written[run] = status
+            self._not_before[run] = time.monotonic() + self._interval
 
     def _retry_or_drop(self, run: RunKey, error: ClusterError) -> None:
         if error.not_found or (error.refused and error.status != 403) or error.conflict:  # noqa: PLR2004 - 403 is mended by an admin

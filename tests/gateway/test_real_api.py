@@ -1,12 +1,18 @@
 """The gateway behind a real kube-apiserver: real tokens, real RBAC, real aggregation, with the rights of the manifests and no more."""
 
+import json
+import os
+import socket
 import subprocess
+import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from perfprofile_agent.api.names import LABEL_RUN, LABEL_RUN_NAMESPACE, LABEL_RUN_UID, TOKEN_AUDIENCE
 from perfprofile_agent.pprof import wire
@@ -200,3 +206,58 @@ def test_the_operators_real_token_reports_failures(world: World):
     body = b'{"namespace":"team-a","run":"failed","failures":[{"node":"node-9","window":0,"reason":"NodeLost","message":"gone"}]}'
     assert world.gateway.agents("POST", f"/v1/runs/{run['metadata']['uid']}/node-failures", token, body)[0] == 204
     eventually(lambda: world.status(run)["nodes"].get("failed") == 1)
+
+
+def test_the_program_starts_serves_and_ends_in_order_without_a_secret_in_its_log(world: World, tmp_path: Path):
+    """The command itself, as the pod runs it; its certificate is the one in the Secret."""
+    kubeconfig = world.server.account_kubeconfig(SYSTEM, "perfprofile-gateway")
+    port = free_port()
+    ports = {
+        "PERFPROFILE_HTTP_PORT": str(port),
+        "PERFPROFILE_API_PORT": "0",
+        "PERFPROFILE_AGENTS_PORT": "0",
+        "PERFPROFILE_LISTEN_HOST": "127.0.0.1",
+    }
+    environment = {
+        **os.environ,
+        **ports,
+        "KUBECONFIG": str(kubeconfig),
+        "PERFPROFILE_DATA_DIR": str(tmp_path),
+        "PERFPROFILE_LOG_LEVEL": "DEBUG",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "perfprofile_gateway"], env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        eventually(lambda: is_ready(port))
+        process.terminate()
+        _, log = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert {json.loads(line)["level"] for line in log.splitlines()} <= {"DEBUG", "INFO"}
+    token = yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["token"]
+    assert token not in log
+    assert "PRIVATE KEY" not in log
+
+
+def test_a_program_without_a_cluster_says_what_to_do():
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "KUBECONFIG": "/nonexistent"}
+    done = subprocess.run(
+        [sys.executable, "-m", "perfprofile_gateway"], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert "KUBECONFIG" in json.loads(done.stderr.splitlines()[-1])["message"]
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port: int = bound.getsockname()[1]
+        return port
+
+
+def is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

@@ -70,12 +70,16 @@ class AggregatingApiServer(ApiServer):
 
     def account(self, namespace: str, name: str) -> Cluster:
         """Give our client as a service account, by a real token."""
+        return Cluster.connect(str(self.account_kubeconfig(namespace, name)))
+
+    def account_kubeconfig(self, namespace: str, name: str) -> Path:
+        """Give a kubeconfig with a real token of a service account."""
         token = self.token(namespace, name, audiences=())
         content = yaml.safe_load(self.kubeconfig().read_text())
         content["users"][0]["user"]["token"] = token
         path = self.directory / f"{namespace}-{name}.kubeconfig"
         path.write_text(yaml.safe_dump(content))
-        return Cluster.connect(str(path))
+        return path
 
     def token(self, namespace: str, name: str, *, audiences: tuple[str, ...], pod: dict[str, Any] | None = None) -> str:
         """Have the API server make a token, bound to a pod if given."""
