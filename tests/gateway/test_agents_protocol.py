@@ -303,6 +303,14 @@ def test_the_operator_ends_the_windows_of_silent_nodes_and_of_no_others(agent, g
     assert [(one["node"], one["reason"]) for one in last["failures"]] == [("node-1", "NoSamples"), ("node-2", "NodeLost")]
 
 
+def test_thousands_of_silent_nodes_are_taken_in_one_call(gateway, kubernetes):
+    kubernetes.add_run("run-1")
+    failures = [{"node": f"node-{index}", "reason": "NodeLost", "message": "x" * 300} for index in range(3000)]
+    body = msgspec.json.encode({"namespace": "shop", "run": "run-1", "failures": failures})
+    assert gateway.agents("POST", "/v1/runs/uid-shop-run-1/node-failures", kubernetes.add_operator(), body)[0] == 204
+    eventually(lambda: kubernetes.patches and kubernetes.patches[-1][2]["nodes"]["failed"] == 3000)
+
+
 def test_a_failure_of_a_run_with_another_uid_is_refused(gateway, kubernetes):
     kubernetes.add_run("run-1")
     body = msgspec.json.encode({"namespace": "shop", "run": "run-1", "failures": []})
