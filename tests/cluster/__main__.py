@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from cluster import control_plane, demo, images, lifecycle, processes, programs, volumes
+from cluster import control_plane, demo, lifecycle, processes, programs, volumes
 from cluster.commands import CommandError
 from cluster.layout import KUBECONFIG, LOGS
 from cluster.steps import NotReadyError, say
@@ -46,9 +46,7 @@ def binaries(arguments: argparse.Namespace) -> None:
 
 def reload_images(_: argparse.Namespace) -> None:
     """Build the images of changed sources, load them, and restart what runs them."""
-    lifecycle.prepare_images()
-    if lifecycle.is_up() and images.load():
-        lifecycle.restart_product()
+    lifecycle.reload_images()
 
 
 def release_volumes(_: argparse.Namespace) -> None:

@@ -9,6 +9,8 @@ from cluster.commands import CommandError, run
 from cluster.layout import CACHE
 
 STORE = CACHE / "images"
+ARCHIVE_FORMAT = "docker-archive"
+"""Docker's, because buildah always compresses OCI archives, and that takes longer than all else here."""
 
 
 def buildah(command: str, *arguments: str | Path, log: Path | None = None) -> str:
@@ -47,10 +49,10 @@ def build(tag: str, context: Path, *, target: str = "", file: Path | None = None
 
 
 def export(tag: str, archive: Path) -> None:
-    """Write an image to a file that containerd imports; not compressed, since it goes no further than this machine."""
+    """Write an image to a file in `ARCHIVE_FORMAT`."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     archive.unlink(missing_ok=True)
-    buildah("push", "--quiet", "--disable-compression", tag, f"oci-archive:{archive}:{tag}")
+    buildah("push", "--quiet", tag, f"{ARCHIVE_FORMAT}:{archive}:{tag}")
 
 
 def _secrets(directory: Path) -> list[str]:

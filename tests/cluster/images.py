@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from cluster import base_image, buildah, node, programs
+from cluster import archives, base_image, buildah, node, programs
 from cluster.layout import CACHE, HERE, NODES, PAUSE_IMAGE, PROJECT, Node
 from cluster.steps import side_by_side, step
 
@@ -41,7 +41,7 @@ class Image:
 @cache
 def _key(inputs: tuple[Path, ...], target: str) -> str:
     """Give a hash of everything that an image depends on here."""
-    digest = hashlib.sha256(f"{base_image.key()} {target}".encode())
+    digest = hashlib.sha256(f"{buildah.ARCHIVE_FORMAT} {base_image.key()} {target}".encode())
     for file in _files(inputs):
         digest.update(file.as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
@@ -86,21 +86,23 @@ def version() -> str:
 
 
 def ensure(images: tuple[Image, ...] = ALL) -> None:
-    """Build and export every image whose sources have changed, one after the other: they share layers."""
-    for image in images:
-        if not image.archive().exists():
-            with step(f"building {image.name}", "15 s, up to 1 min the first time"):
-                _build(image)
+    """Build and export every image whose sources have changed: one after the other, since they share layers; exported side by side."""
+    wanted = [image for image in images if not image.archive().exists()]
+    if wanted:
+        with step(f"building {', '.join(image.short_name for image in wanted)}", "15 s, up to 2 min the first time"):
+            for image in wanted:
+                with tempfile.TemporaryDirectory() as directory:
+                    context = image.context(Path(directory))
+                    buildah.build(image.name, context, target=image.target, log=LOGS / f"{image.short_name}.log")
+            side_by_side(*(partial(_export, image) for image in wanted))
 
 
-def _build(image: Image) -> None:
-    archive = image.archive()
-    with tempfile.TemporaryDirectory() as directory:
-        buildah.build(image.name, image.context(Path(directory)), target=image.target, log=LOGS / f"{image.short_name}.log")
-    buildah.export(image.name, archive.with_suffix(".unfinished"))
+def _export(image: Image) -> None:
+    unfinished = image.archive().with_suffix(".unfinished")
+    buildah.export(image.name, unfinished)
     for older in ARCHIVES.glob(f"{image.short_name}-????????????????.tar"):
         older.unlink()
-    archive.with_suffix(".unfinished").rename(archive)
+    unfinished.rename(image.archive())
 
 
 def load(images: tuple[Image, ...] = ALL) -> bool:
@@ -118,11 +120,19 @@ def load_into(one: Node, *images: Image) -> None:
     for image in images:
         if _loaded(one, image) == image.archive().name:
             continue
-        node.ctr(one, "images", "import", image.archive())
+        _import(one, image)
         if image in PRODUCT:
             node.ctr(one, "images", "tag", "--force", image.name, image.name.replace(":dev", f":{version()}"))
         _mark(one, image).parent.mkdir(exist_ok=True)
         _mark(one, image).write_text(image.archive().name)
+
+
+def _import(one: Node, image: Image) -> None:
+    present = set(node.ctr(one, "content", "ls", "--quiet").split())
+    cut = one.state / f"{image.short_name}.tar"
+    archives.cut(image.archive(), present, cut)
+    node.ctr(one, "images", "import", cut)
+    cut.unlink()
 
 
 def _loaded(one: Node, image: Image) -> str:

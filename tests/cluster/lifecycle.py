@@ -9,6 +9,7 @@ from cluster.commands import CommandError
 from cluster.control_plane import kubectl
 from cluster.layout import KUBECONFIG, LOGS, NODES, STATE
 from cluster.steps import side_by_side, step, until
+from cluster.turns import one_at_a_time
 
 
 class NotRootError(PermissionError):
@@ -26,8 +27,12 @@ def up() -> None:
         CommandError: a command failed; the message has its last words and the place of its log.
         NotReadyError: something didn't become ready in time; the message names its log.
     """
-    if not packages.is_root():
-        raise NotRootError
+    _require_root()
+    with one_at_a_time():
+        _up()
+
+
+def _up() -> None:
     STATE.mkdir(parents=True, exist_ok=True, mode=0o755)
     # The compiler needs both cores for minutes; the rest mostly waits for the network and fits in between.
     _, product_changed = side_by_side(programs.ensure, _make_nodes_with_images)
@@ -89,9 +94,8 @@ def _nodes_are_ready() -> bool:
 
 def down() -> None:
     """End every process of the cluster and remove its mounts, interfaces, cgroups and files; the cache stays."""
-    if not packages.is_root():
-        raise NotRootError
-    with step("taking the cluster down", "10 s"):
+    _require_root()
+    with one_at_a_time(), step("taking the cluster down", "10 s"):
         # Nothing of them is kept, so nothing is gained by letting them end in good order.
         side_by_side(*(partial(processes.stop, name, patience=0) for name in processes.names()))
         network.remove()
@@ -102,6 +106,25 @@ def down() -> None:
 def is_up() -> bool:
     """Whether the cluster's API server answers."""
     return KUBECONFIG.exists() and processes.find("kube-apiserver") is not None and control_plane.ready()
+
+
+def reload_images() -> None:
+    """Build the images of changed sources; where the cluster runs, load them and restart what runs them.
+
+    Raises:
+        NotRootError: not root.
+        CommandError: a command failed.
+    """
+    _require_root()
+    with one_at_a_time():
+        prepare_images()
+        if is_up() and images.load():
+            restart_product()
+
+
+def _require_root() -> None:
+    if not packages.is_root():
+        raise NotRootError
 
 
 def restart_product() -> None:
