@@ -22,7 +22,7 @@ def _resource_page(resource: crd.Resource) -> str:
     lines = [
         f"# {resource.kind}\n",
         NOTE,
-        f"`apiVersion: {API_VERSION}`, namespaced, short name `{resource.short_name}`, category `perfprofile`.\n",
+        f"`apiVersion: {API_VERSION}`, namespaced, short name `{resource.short_name}`, category `profiling`.\n",
         f"{resource.description}\n",
     ]
     for part in ("spec", "status"):

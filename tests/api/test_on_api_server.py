@@ -188,7 +188,7 @@ def test_kubectl_get_shows_how_a_run_goes(kubectl):
 def test_short_names_and_the_category_are_known(kubectl):
     kubectl("-n", "default", "get", "pp")
 
-    resources = kubectl("api-resources", "--categories=perfprofile", "-o", "name").split()
+    resources = kubectl("api-resources", "--categories=profiling", "-o", "name").split()
 
     assert sorted(resources) == ["perfprofileruns.perfprofile.dev", "perfprofiles.perfprofile.dev"]
 

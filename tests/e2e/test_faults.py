@@ -16,7 +16,7 @@ def test_a_killed_program_changes_nothing_in_the_result(team: Team, kubectl: Kub
 
     run = team.finished_run("cpu", within=150)
     assert run["status"]["phase"] == "Succeeded", run["status"]
-    assert run["status"]["nodes"] == {"desired": 2, "succeeded": 2}
+    assert run["status"]["nodes"] == {"desired": 2, "recording": 0, "succeeded": 2, "failed": 0}
     assert len(team.runs("cpu")) == 1
     name = run["metadata"]["name"]
     profile = eventually(lambda: team.profile_of(name), within=30)

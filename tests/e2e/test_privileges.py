@@ -35,7 +35,16 @@ def test_the_agents_pod_is_not_privileged_and_holds_only_the_documented_capabili
 def test_the_running_agent_is_not_root_and_holds_only_what_perf_needs(agent_pod, kubectl: Kubectl):
     """As /proc tells of the process itself, not as the manifest promises."""
     in_agent = ("-n", AGENTS, "exec", agent_pod["metadata"]["name"], "--")
-    script = "import glob\nfor p in glob.glob('/proc/[0-9]*'):\n  try: c=open(p+'/cmdline').read()\n  except OSError: continue\n  if 'perfprofile-agent' in c and 'join' in c: print(open(p+'/status').read())"
+    script = """
+import glob
+for process in glob.glob("/proc/[0-9]*"):
+    try:
+        arguments = open(process + "/cmdline").read().split("\\0")
+        if "join" in arguments:
+            print(open(process + "/status").read())
+    except OSError:
+        pass
+"""
 
     status = dict(line.split(":", 1) for line in kubectl(*in_agent, "python3", "-c", script).splitlines() if ":" in line)
 

@@ -25,7 +25,8 @@ class Kubectl:
     """Calls kubectl with one kubeconfig, and as one user where ``impersonate`` names one."""
 
     def __init__(self, *, program: Path, kubeconfig: Path, impersonate: str = "") -> None:
-        self._prefix = [str(program), f"--kubeconfig={kubeconfig}"]
+        # Beside the kubeconfig, so that what is known of one cluster ends with it.
+        self._prefix = [str(program), f"--kubeconfig={kubeconfig}", f"--cache-dir={kubeconfig.parent / 'kubectl-cache'}"]
         self._program, self._kubeconfig = program, kubeconfig
         if impersonate:
             self._prefix.append(f"--as={impersonate}")

@@ -122,7 +122,8 @@ def custom_resource_definition(resource: Resource) -> Schema:
                 "plural": resource.plural,
                 "singular": resource.kind.lower(),
                 "shortNames": [resource.short_name],
-                "categories": ["perfprofile"],
+                # Not "perfprofile": kubectl takes a category before a singular name, and `kubectl get perfprofile NAME` would fail.
+                "categories": ["profiling"],
             },
             "versions": [
                 {
