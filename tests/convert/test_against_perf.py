@@ -77,7 +77,9 @@ def leaves(profile: Profile) -> Counter[Frame]:
 
 
 def differ_only_in_unknown(expected: tuple[str, tuple[str, ...]], found: tuple[str, tuple[str, ...]]) -> bool:
-    """Whether we give fewer frames a file than perf does, and else say the same."""
+    """Whether we give fewer frames a file than perf does, and else say the same. Stacks with odd numbers in them perf leaves out whole."""
+    if not expected[1]:
+        return expected[0] == found[0]
     same_shape = expected[0] == found[0] and len(expected[1]) == len(found[1])
     return same_shape and all(ours in (perfs, "[unknown]") for perfs, ours in zip(expected[1], found[1], strict=True))
 

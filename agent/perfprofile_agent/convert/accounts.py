@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from perfprofile_agent.perfdata.attributes import Event, EventTable
+from perfprofile_agent.perfdata.attributes import Event, EventTable, plain_name
 from perfprofile_agent.perfdata.layout import AttrFlag, ReadBit, SampleBit
 from perfprofile_agent.perfdata.recording import Recording
 from perfprofile_agent.pprof.model import ValueType
@@ -102,7 +102,7 @@ def notices(recording: Recording, types: SampleTypes, account: Account) -> Itera
     """What a reader of the profile should know, one sentence each."""
     if recording.problem:
         yield f"The recording is incomplete, the profile shows a part of it: {recording.problem}."
-    missing = [name for name in account.requested if name not in types.names]
+    missing = [name for name in account.requested if plain_name(name) not in types.names]
     if missing:
         yield f"{', '.join(missing)} could not be recorded; perf recorded {', '.join(types.names) or 'nothing'}."
     if account.lost > MUCH_LOST * (account.recorded + account.lost):

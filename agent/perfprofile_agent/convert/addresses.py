@@ -6,9 +6,9 @@ entry is where a page fault interrupted the program.
 """
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
-from perfprofile_agent.convert.places import LocationId, Place, Places
+from perfprofile_agent.convert.places import LocationId, Places
 from perfprofile_agent.replay.mappings import AddressSpace
 
 _MAX_UNMAPPED: Final = 4096
@@ -48,12 +48,19 @@ class Addresses:
 
     def forget(self) -> None:
         """Look everything up anew from now on: mappings have changed."""
-        self._touched: dict[int, Place] = {}
+        self._touched: dict[int, dict[int, LocationId]] = {}
         self._lost: set[int] = set()
         self._leaves: dict[int, LocationId] = {}
         self._callers: dict[int, LocationId] = {}
         self.leaf: Callable[[int], LocationId] = self._remembering(self._leaves, 0)
         self.caller: Callable[[int], LocationId] = self._remembering(self._callers, 1)
+
+    def callers(self, addresses: tuple[int, ...]) -> list[LocationId]:
+        """Locations of a whole run of return addresses; quick if all of them are known."""
+        found = list(map(self._callers.get, addresses))
+        if None in found:
+            return [self.caller(address) for address in addresses]
+        return cast("list[LocationId]", found)
 
     def missed(self, start: int, end: int) -> bool:
         """Whether an address within [start, end) was found to be in no mapping."""
@@ -82,7 +89,7 @@ class Addresses:
         if region is None:
             self._lost.add(address)
             return self._unmapped
-        place = self._touched.get(region.start)
-        if place is None:
-            place = self._touched[region.start] = self._places.touch(region, self._pid)
-        return self._places.locate(place, max(address - back - region.start, 0))
+        locations = self._touched.get(region.start)
+        if locations is None:
+            locations = self._touched[region.start] = self._places.touch(region, self._pid).locations
+        return locations[max(address - back - region.start, 0)]

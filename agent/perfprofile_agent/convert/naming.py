@@ -120,12 +120,12 @@ def _add(builder: Builder, group: list[NamedPlace], indices: dict[LocationId, Lo
         )
     )
     fallback = (Line(builder.function(Function(fallback_name(mapped.path)))),)
+    visible = not hide and (mapped.end < 2**63 or mapped.path == _VSYSCALL or group[0].place.is_kernel)
     for named in group:
         for distance, location in named.place.locations.items():
             found = frames.get(distance)
             lines = tuple(_line(builder, frame) for frame in found) if found else fallback
-            secret = hide or (mapped.start + distance >= 2**63 and mapped.path != _VSYSCALL and not named.place.is_kernel)
-            indices[location] = builder.location(mapping, 0 if secret else mapped.start + distance, lines)
+            indices[location] = builder.location(mapping, mapped.start + distance if visible else 0, lines)
 
 
 def _line(builder: Builder, frame: Frame) -> Line:

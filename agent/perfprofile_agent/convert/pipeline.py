@@ -98,6 +98,7 @@ class Converter:
         self._views: dict[int, View] = {}
         self._remembered = 0
         self._tallies: dict[tuple[tuple[LocationId, ...], tuple[Label, ...], int], Tally] = {}
+        self._known_labels: dict[tuple[tuple[tuple[str, str], ...], str, tuple[int, int] | None], tuple[Label, ...]] = {}
         self._dropped: Counter[str] = Counter()
         self._samples = 0
         self._first = self._last = 0
@@ -134,6 +135,7 @@ class Converter:
     def _apply(self, records: list[Record]) -> None:
         views = self._views
         with_task = self._options.pid_labels
+        samples = 0
         for record in records:
             if type(record) is not Sample:
                 self._replay(record)
@@ -141,13 +143,13 @@ class Converter:
             time, event, cpumode, pid, tid, ip, period, cgroup, chain = record
             view = views.get(pid)
             if view is None:
+                self._first = self._first or time
                 view = views[pid] = self._stacks.view(self._processes.get(pid))
             decision = view.verdicts.get(cgroup)
             if decision is None:
-                decision = view.verdicts[cgroup] = self._decide(cgroup, pid)
-            self._samples += 1
+                decision = self._decide(view, cgroup, pid)
+            samples += 1
             self._last = time
-            self._first = self._first or time
             if isinstance(decision, Dropped):
                 self._dropped[decision.reason] += 1
                 continue
@@ -160,21 +162,33 @@ class Converter:
                 view.tallies[key] = tally
             tally[0] += 1
             tally[1] += period
+        self._samples += samples
         if self._remembered > _MAX_REMEMBERED:
             self._forget_chains()
 
-    def _decide(self, cgroup: int, pid: int) -> Decision:
-        path = self._cgroups.get(cgroup) or self._known_cgroups.get(cgroup) if cgroup else None
-        return self._scope.decide(path, pid)
+    def _decide(self, view: View, cgroup: int, pid: int) -> Decision:
+        path = self._cgroups.get(cgroup) or self._known_cgroups.get(cgroup)
+        decision = self._scope.decide(path, pid)
+        if path is not None or not cgroup:  # an id that isn't known yet may be known when the next sample comes
+            view.verdicts[cgroup] = decision
+        return decision
 
     def _meet(self, view: View, sample: Sample, decision: Shown, comm: str) -> Tally:
         """A callchain that is new, or forgotten: resolve it."""
-        options = self._options
-        task = (sample.pid, sample.tid) if options.pid_labels else None
-        labels = sample_labels(decision.labels, node=options.node, comm=comm, extra=options.labels, task=task)
+        task = (sample.pid, sample.tid) if self._options.pid_labels else None
+        labels = self._labels(decision.labels, comm, task)
         stack = self._stacks.resolve(view, sample.cpumode, sample.ip, sample.chain)
         self._remembered += 1
         return self._tallies.setdefault((stack, labels, sample.event), [0, 0])
+
+    def _labels(self, scope: tuple[tuple[str, str], ...], comm: str, task: tuple[int, int] | None) -> tuple[Label, ...]:
+        key = (scope, comm, task)
+        labels = self._known_labels.get(key)
+        if labels is None:
+            options = self._options
+            labels = sample_labels(scope, node=options.node, comm=comm, extra=options.labels, task=task)
+            self._known_labels[key] = labels
+        return labels
 
     def _forget_chains(self) -> None:
         for view in self._views.values():
@@ -198,9 +212,11 @@ class Converter:
             self._views.pop(pid, None)
 
     def _cgroup(self, record: Cgroup) -> None:
-        self._cgroups[record.id] = record.path
-        for view in self._views.values():
-            view.verdicts.pop(record.id, None)
+        if (self._cgroups.get(record.id) or self._known_cgroups.get(record.id)) != record.path:
+            self._cgroups[record.id] = record.path
+            for view in self._views.values():
+                view.verdicts.pop(record.id, None)
+            self._forget_chains()  # what is remembered has the labels of the path before
 
     def _count_lost(self, record: Lost) -> None:
         self._lost_records[record.event_id] += record.lost
@@ -249,9 +265,10 @@ class Converter:
         builder = Builder(types.types)
         build_ids = [*recording.features.build_ids, *self._build_ids]
         naming = name_locations(self._places, builder, self._symbolizer, build_ids, kernel_addresses=options.kernel_addresses)
+        index_of = naming.indices.__getitem__
         for (stack, labels, event), (count, amount) in self._tallies.items():
             values = (count, amount or count * default_amount(recording.table.events[event]))
-            builder.add(tuple([naming.indices[location] for location in stack]), labels, types.columns[event], values)
+            builder.add(tuple(map(index_of, stack)), labels, types.columns[event], values)
         lost = lost_samples(recording.table, self._lost_samples, self._lost_records)
         dropped = self._dropped + Counter(
             {DropReason.MALFORMED: recording.malformed["SAMPLE"], DropReason.UNKNOWN_EVENT: recording.orphans}

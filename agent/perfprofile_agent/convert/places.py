@@ -4,6 +4,9 @@ The same file is mapped into many processes, at other addresses each time. It is
 start of the mapping, so that equal code is one location however many processes run it.
 """
 
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import count
 from typing import Final, NewType, TypeAlias
 
 from perfprofile_agent.replay.mappings import Region
@@ -27,13 +30,13 @@ class Place:
 
     __slots__ = ("locations", "mapped", "others")
 
-    def __init__(self, mapped: MappedFile) -> None:
+    def __init__(self, mapped: MappedFile, numbers: Iterator[LocationId]) -> None:
         self.mapped = mapped
         """As the first process had it mapped; addresses of the place are told relative to it."""
         self.others: list[MappedFile] = []
         """As some other processes had it."""
-        self.locations: dict[int, LocationId] = {}
-        """By distance from the mapping's start."""
+        self.locations: defaultdict[int, LocationId] = defaultdict(numbers.__next__)
+        """By distance from the mapping's start; looking for a new one makes it."""
 
     @property
     def is_kernel(self) -> bool:
@@ -65,7 +68,7 @@ class Places:
         self._held: set[tuple[int, Region]] = set()
         self.fixed: dict[str, LocationId] = {}
         """Locations that are only a name: ``[unknown]`` and its like."""
-        self._count = 0
+        self._numbers: Iterator[LocationId] = map(LocationId, count())
 
     @property
     def all(self) -> list[Place]:
@@ -75,7 +78,7 @@ class Places:
     def fix(self, name: str) -> LocationId:
         """The location that is nothing but ``name``."""
         if name not in self.fixed:
-            self.fixed[name] = self._next()
+            self.fixed[name] = next(self._numbers)
         return self.fixed[name]
 
     def touch(self, region: Region, pid: int) -> Place:
@@ -87,18 +90,7 @@ class Places:
             mapped = MappedFile(pid, *region)
             self._symbolizer.hold(mapped)
             if place is None:
-                place = self._places[key] = Place(mapped)
+                place = self._places[key] = Place(mapped, self._numbers)
             elif len(place.others) < _MAX_OTHERS:
                 place.others.append(mapped)
         return place if place is not None else self._places[key]
-
-    def locate(self, place: Place, distance: int) -> LocationId:
-        """The location ``distance`` bytes after the start of a place."""
-        location = place.locations.get(distance)
-        if location is None:
-            location = place.locations[distance] = self._next()
-        return location
-
-    def _next(self) -> LocationId:
-        self._count += 1
-        return LocationId(self._count - 1)

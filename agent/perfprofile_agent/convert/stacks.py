@@ -1,7 +1,10 @@
 """Stacks: from a callchain as recorded to locations, leaf first.
 
-A chain is addresses with marks between them that say whose addresses follow. The sample's own address is the leaf and usually comes
-again as the chain's first entry; all other entries are return addresses.
+A chain is addresses with marks between them that say whose addresses follow: the kernel's first, the program's last. The sample's own
+address is the leaf and usually comes again as the chain's first entry; all other entries are return addresses.
+
+What follows the mark of the program was read from the program's own memory, which may hold anything, also numbers that look like marks
+and guesses at kernel addresses. So no mark counts there: or a program could have its guesses named, and learn where the kernel lies.
 
 Frames in no mapping are kept as ``[unknown]``: a stack that silently lacks a frame tells a lie. They share one location, because the
 number is worthless without a mapping and may be any data that a program without frame pointers left on its stack.
@@ -18,7 +21,6 @@ from perfprofile_agent.perfdata.layout import (
     CONTEXT_KERNEL,
     CONTEXT_MAX,
     CONTEXT_USER,
-    CONTEXT_USER_DEFERRED,
     CPUMODE_GUEST_KERNEL,
     CPUMODE_GUEST_USER,
     CPUMODE_HYPERVISOR,
@@ -72,19 +74,29 @@ class Stacks:
     def resolve(self, view: View, cpumode: int, ip: int, chain: bytes) -> tuple[LocationId, ...]:
         """Locations of a sample, leaf first; never empty."""
         entries = struct.unpack_from(f"<{len(chain) // 8}Q", chain)
-        lookup = self._lookup(view, cpumode)
+        if cpumode == CPUMODE_USER:
+            user = entries[1:] if entries and entries[0] >= CONTEXT_MAX else entries
+            if user and user[0] == ip:
+                user = user[1:]
+            return (view.addresses.leaf(ip), *view.addresses.callers(user))
+        cut = entries.index(CONTEXT_USER) if CONTEXT_USER in entries else len(entries)
+        stack = self._system_frames(cpumode, ip, entries[:cut])
+        stack += view.addresses.callers(entries[cut + 1 :])
+        return tuple(stack) or (self._kernel_only,)
+
+    def _system_frames(self, cpumode: int, ip: int, entries: tuple[int, ...]) -> list[LocationId]:
+        """The leaf and all frames before the program's: the kernel's, seldom a guest's or the hypervisor's."""
+        lookup = self._lookup(cpumode)
         stack = [lookup.leaf(ip)] if lookup is not None else []
-        caller = lookup.caller if lookup is not None else None
         leaf_again = True
         for address in entries:
             if address >= CONTEXT_MAX:
-                lookup = self._lookup(view, _CONTEXTS.get(address, CPUMODE_GUEST_USER))
-                caller = lookup.caller if lookup is not None else None
+                lookup = self._lookup(_CONTEXTS.get(address, CPUMODE_GUEST_USER))
                 continue
-            if caller is not None and not (leaf_again and address == ip):
-                stack.append(caller(address))
+            if lookup is not None and not (leaf_again and address == ip):
+                stack.append(lookup.caller(address))
             leaf_again = False
-        return tuple(stack) or (self._kernel_only,)
+        return stack
 
     def kernel_appears(self, region: Region) -> bool:
         """Kernel code is mapped. Returns whether that changes the meaning of stacks that were resolved before."""
@@ -102,10 +114,8 @@ class Stacks:
             self._kernel.forget()
         return known
 
-    def _lookup(self, view: View, cpumode: int) -> Lookup | None:
+    def _lookup(self, cpumode: int) -> Lookup | None:
         """Whose addresses these are; None: frames of this kind are left out."""
-        if cpumode == CPUMODE_USER:
-            return view.addresses
         if cpumode == CPUMODE_KERNEL:
             return self._kernel_lookup
         return Elsewhere(self._places.fix(_OTHER_WORLDS.get(cpumode, UNKNOWN)))
@@ -113,8 +123,6 @@ class Stacks:
 
 _CONTEXTS: Final = {
     CONTEXT_KERNEL: CPUMODE_KERNEL,
-    CONTEXT_USER: CPUMODE_USER,
-    CONTEXT_USER_DEFERRED: CPUMODE_USER,
     CONTEXT_HYPERVISOR: CPUMODE_HYPERVISOR,
 }
 """Marks of guests, and marks from the future, are all of another world."""

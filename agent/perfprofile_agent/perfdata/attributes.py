@@ -81,7 +81,12 @@ class Event:
     @property
     def name(self) -> str:
         """As perf names it, without modifiers that don't change what is counted: ``cpu-clock`` for ``cpu-clock:ppp``."""
-        return _NOISE.sub("", self.given_name) or default_name(self.attr)
+        return plain_name(self.given_name) or default_name(self.attr)
+
+
+def plain_name(name: str) -> str:
+    """An event's name without the modifiers that don't change what is counted."""
+    return _NOISE.sub("", name)
 
 
 def default_name(attr: Attr) -> str:

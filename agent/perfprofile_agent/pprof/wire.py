@@ -5,8 +5,8 @@ On the wire strings are indices into a string table and cross references are ids
 """
 
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeAlias, TypeVar
 
 from perfprofile_agent.pprof.check import check
 from perfprofile_agent.pprof.errors import ProfileError
@@ -27,6 +27,8 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 # Writing
+
+_Key = TypeVar("_Key")
 
 
 def encode(profile: Profile) -> bytes:
@@ -70,9 +72,25 @@ def _number(field: int, value: int) -> bytes:
     return _varint(field << 3) + _varint(value) if value else b""
 
 
+def _sized(body: bytes) -> bytes:
+    return _varint(len(body)) + body
+
+
 def _message(field: int, *parts: bytes) -> bytes:
     body = b"".join(parts)
-    return _varint(field << 3 | _BYTES) + _varint(len(body)) + body
+    return _varint(field << 3 | _BYTES) + _sized(body)
+
+
+class _Once(dict[_Key, bytes]):
+    """What has been made bytes once need not be made again."""
+
+    def __init__(self, make: Callable[[_Key], bytes]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: _Key) -> bytes:
+        made = self[key] = self._make(key)
+        return made
 
 
 class _Writer:
@@ -93,9 +111,7 @@ class _Writer:
         yield from self._samples()
         for index, mapping in enumerate(profile.mappings, 1):
             yield self._mapping(index, mapping)
-        for index, location in enumerate(profile.locations, 1):
-            lines = [_message(4, _number(1, line.function + 1), _number(2, line.line)) for line in location.lines]
-            yield _message(4, _number(1, index), _number(2, location.mapping + 1), _number(3, location.address), *lines)
+        yield from self._locations()
         for index, function in enumerate(profile.functions, 1):
             yield self._function(index, function)
         yield _number(9, profile.time_nanos) + _number(10, profile.duration_nanos)
@@ -110,16 +126,24 @@ class _Writer:
             yield _message(6, string.encode("utf-8", "backslashreplace"))
 
     def _samples(self) -> Iterator[bytes]:
-        """Half of all bytes: each location's id is made bytes once, each set of labels once."""
-        ids = [_varint(index) for index in range(1, len(self._profile.locations) + 1)]
-        labels: dict[tuple[Label, ...], bytes] = {}
+        """Half of all bytes: each location's id is made bytes once, each set of labels once, each number once."""
+        id_of = [_varint(index) for index in range(1, len(self._profile.locations) + 1)].__getitem__
+        labels: _Once[tuple[Label, ...]] = _Once(lambda marks: b"".join(map(self._label, marks)))
+        values: _Once[tuple[int, ...]] = _Once(lambda numbers: b"\x12" + _sized(b"".join(map(_varint, numbers))))
         for sample in self._profile.samples:
-            marks = labels.get(sample.labels)
-            if marks is None:
-                marks = labels[sample.labels] = b"".join(map(self._label, sample.labels))
-            stack = b"".join([ids[index] for index in sample.locations])
-            values = b"".join(map(_varint, sample.values))
-            yield _message(2, b"\x0a", _varint(len(stack)), stack, b"\x12", _varint(len(values)), values, marks)
+            stack = b"".join(map(id_of, sample.locations))
+            yield b"\x12" + _sized(b"\x0a" + _sized(stack) + values[sample.values] + labels[sample.labels])
+
+    def _locations(self) -> Iterator[bytes]:
+        """The other half."""
+        mappings = [_number(2, index) for index in range(1 + len(self._profile.mappings))]
+        lines: _Once[tuple[Line, ...]] = _Once(lambda found: b"".join(map(self._line, found)))
+        for index, location in enumerate(self._profile.locations, 1):
+            place = mappings[location.mapping + 1] + _number(3, location.address)
+            yield b"\x22" + _sized(b"\x08" + _varint(index) + place + lines[location.lines])
+
+    def _line(self, line: Line) -> bytes:
+        return _message(4, _number(1, line.function + 1), _number(2, line.line))
 
     def _value_type(self, field: int, value_type: ValueType) -> bytes:
         return _message(field, _number(1, self._string(value_type.type)), _number(2, self._string(value_type.unit)))
