@@ -33,7 +33,9 @@ def test_the_workloads_own_hot_function_stands_in_the_profile_by_name(team: Team
     assert run["status"]["phase"] == "Succeeded", run["status"]
     file = tmp_path / "cpu.pb.gz"
     file.write_bytes(team.read(run["metadata"]["name"]))
-    top = subprocess.run([pprof, "-symbolize=none", "-top", "-cum", "-nodecount=40", file], capture_output=True, text=True, check=True).stdout
+    top = subprocess.run(
+        [pprof, "-symbolize=none", "-top", "-cum", "-nodecount=40", file], capture_output=True, text=True, check=True
+    ).stdout
     tags = subprocess.run([pprof, "-tags", file], capture_output=True, text=True, check=True).stdout
     assert hot in top
     assert {"namespace", "pod", "container", "node"} <= {line.split(":")[0].strip() for line in tags.splitlines() if ":" in line}
