@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from perfprofile_agent.perfdata.ordering import Rounds
 from perfprofile_agent.perfdata.records import Record, Throttle
+from support.steady import steady
 
 
 def times(records: list[Record]) -> list[int]:
@@ -43,6 +44,7 @@ def test_past_the_limit_the_older_half_goes() -> None:
     assert times(rounds.flush()) == [3, 4, 5]
 
 
+@steady
 @given(st.lists(st.lists(st.lists(st.integers(0, 30), max_size=5), min_size=2, max_size=3), max_size=6))
 def test_streams_with_honest_rounds_come_out_sorted(offsets: list[list[list[int]]]) -> None:
     """Round n of each CPU delivers times after those of its round n - 1: within [100 n, 100 n + 100 + what the CPU was read later)."""

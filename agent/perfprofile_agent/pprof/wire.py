@@ -51,6 +51,8 @@ def _batches(parts: Iterable[bytes], size: int = 4096) -> Iterator[bytes]:
 
 def _varint_of(value: int) -> bytes:
     """Base-128 varint; negative numbers as two's complement of 64 bits."""
+    if not -_I63 <= value < _U64:
+        raise ProfileError(f"{value} does not fit into 64 bits")
     value %= _U64
     out = bytearray()
     while value > 0x7F:  # noqa: PLR2004 - seven bits to a byte
