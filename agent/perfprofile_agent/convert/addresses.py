@@ -38,8 +38,8 @@ class Elsewhere:
 class Addresses:
     """The code of one process, or of the kernel."""
 
-    def __init__(self, space: AddressSpace, pid: int, places: Places, unmapped: LocationId) -> None:
-        """``unmapped`` is the location of addresses that lie in no mapping."""
+    def __init__(self, space: AddressSpace, pid: int, places: Places, unmapped: str) -> None:
+        """``unmapped`` is what addresses are called that lie in no mapping."""
         self._space = space
         self._pid = pid
         self._places = places
@@ -88,7 +88,7 @@ class Addresses:
             region = self._space.find(address - back)
         if region is None:
             self._lost.add(address)
-            return self._unmapped
+            return self._places.fix(self._unmapped)
         locations = self._touched.get(region.start)
         if locations is None:
             locations = self._touched[region.start] = self._places.touch(region, self._pid).locations

@@ -119,12 +119,15 @@ def _add(builder: Builder, group: list[NamedPlace], indices: dict[LocationId, Lo
             has_line_numbers=any(frame.line for found in frames.values() for frame in found),
         )
     )
-    fallback = (Line(builder.function(Function(fallback_name(mapped.path)))),)
+    fallback = (Frame(fallback_name(mapped.path)),)
+    known: dict[tuple[Frame, ...], tuple[Line, ...]] = {}
     visible = not hide and (mapped.end < 2**63 or mapped.path == _VSYSCALL or group[0].place.is_kernel)
     for named in group:
         for distance, location in named.place.locations.items():
-            found = frames.get(distance)
-            lines = tuple(_line(builder, frame) for frame in found) if found else fallback
+            found = frames.get(distance, fallback)
+            lines = known.get(found)
+            if lines is None:
+                lines = known[found] = tuple(_line(builder, frame) for frame in found)
             indices[location] = builder.location(mapping, mapped.start + distance if visible else 0, lines)
 
 

@@ -61,15 +61,13 @@ class Stacks:
 
     def __init__(self, places: Places, *, kernel_frames: bool) -> None:
         self._places = places
-        self._unknown = places.fix(UNKNOWN)
-        self._kernel_only = places.fix(KERNEL)
         self._kernel_space = AddressSpace([_KERNEL_HALF])
-        self._kernel = Addresses(self._kernel_space, KERNEL_PID, places, self._kernel_only)
+        self._kernel = Addresses(self._kernel_space, KERNEL_PID, places, KERNEL)
         self._kernel_lookup: Lookup | None = self._kernel if kernel_frames else None
 
     def view(self, process: Process) -> View:
         """A fresh view of a process."""
-        return View(process, Addresses(process.space, process.pid, self._places, self._unknown))
+        return View(process, Addresses(process.space, process.pid, self._places, UNKNOWN))
 
     def resolve(self, view: View, cpumode: int, ip: int, chain: bytes) -> tuple[LocationId, ...]:
         """Locations of a sample, leaf first; never empty."""
@@ -82,7 +80,7 @@ class Stacks:
         cut = entries.index(CONTEXT_USER) if CONTEXT_USER in entries else len(entries)
         stack = self._system_frames(cpumode, ip, entries[:cut])
         stack += view.addresses.callers(entries[cut + 1 :])
-        return tuple(stack) or (self._kernel_only,)
+        return tuple(stack) or (self._places.fix(KERNEL),)
 
     def _system_frames(self, cpumode: int, ip: int, entries: tuple[int, ...]) -> list[LocationId]:
         """The leaf and all frames before the program's: the kernel's, seldom a guest's or the hypervisor's."""
