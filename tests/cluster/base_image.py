@@ -15,7 +15,8 @@ from cluster.steps import step
 
 NAME = "docker.io/library/debian:trixie-slim"
 SUITE = "trixie"
-MIRROR = os.environ.get("PERFPROFILE_DEBIAN_MIRROR", "http://deb.debian.org/debian")
+MIRROR = os.environ.get("PERFPROFILE_DEBIAN_MIRROR", "")
+"""Where Debian's packages come from, if not from where mmdebstrap finds them by itself."""
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
 """What Debian's own slim images leave out."""
 
@@ -35,7 +36,7 @@ def ensure() -> None:
     with step(f"making {NAME} with mmdebstrap", "30 s, mostly the network"):
         options = [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
         options += [f"--aptopt={line.rstrip(';')}" for line in machine.apt_conf().splitlines()]
-        sources = f"deb {MIRROR} {SUITE} main"
+        sources = [f"deb {MIRROR} {SUITE} main"] if MIRROR else []
         run(
             "mmdebstrap",
             "--mode=root",
@@ -43,7 +44,7 @@ def ensure() -> None:
             *options,
             SUITE,
             directory / "root.tar",
-            sources,
+            *sources,
             log=directory / "mmdebstrap.log",
         )
         (directory / "Dockerfile").write_text('FROM scratch\nADD root.tar /\nCMD ["bash"]\n')
