@@ -176,11 +176,11 @@ class Watch:
         """Wait until each subject has a run that has ended."""
         deadline = time.monotonic() + LONGEST_RUN
         while True:
-            runs = {subject: found[0] for subject in SUBJECTS if (found := _runs(self.kubernetes, subject))}
-            for subject, found in runs.items():
+            newest = {subject: runs[0] for subject in SUBJECTS if (runs := _runs(self.kubernetes, subject))}
+            for subject, found in newest.items():
                 self._tell(subject, found)
-            if len(runs) == len(SUBJECTS) and all(found.get("status", {}).get("phase") in TERMINAL for found in runs.values()):
-                return runs
+            if len(newest) == len(SUBJECTS) and all(found.get("status", {}).get("phase") in TERMINAL for found in newest.values()):
+                return newest
             if time.monotonic() > deadline:
                 raise NotReadyError(
                     f"not within {LONGEST_RUN:.0f} s: both runs ended; `kubectl -n {SYSTEM} logs deployment/perfprofile-operator` tells more"
@@ -207,7 +207,7 @@ def progress(found: dict[str, Any]) -> str:
 
 def _show(kubernetes: Kubernetes, subject: Subject, found: dict[str, Any]) -> None:
     name, status = found["metadata"]["name"], found["status"]
-    complete = next((one for one in status["conditions"] if one["type"] == "Complete"), {})
+    complete: dict[str, Any] = next((one for one in status["conditions"] if one["type"] == "Complete"), {})
     say(f"\n{subject.namespace}/{name}: {status['phase']}\n  {complete.get('message', '')}")
     if status["phase"] not in {"Succeeded", "PartiallySucceeded"}:
         raise DemoError(f"the run {subject.namespace}/{name} gave no profile; its status above says why")

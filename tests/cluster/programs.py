@@ -2,7 +2,8 @@
 
 The order matters on a fresh machine: what the images need is built first, in seconds; everything the cluster itself needs is one
 `go build`, so that both cores stay busy to the end and nothing is compiled twice; helm, which only the chart's tests need, is built when it
-is first asked for.
+is first asked for. Measured on CoreDNS with empty caches, CPU time: 275 s as is, 216 s with the compiler collecting garbage less often, 183 s
+if it makes no debug information as well, which is stripped anyway.
 """
 
 import hashlib
