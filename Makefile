@@ -26,7 +26,7 @@ lint: $(STAMP) ## Style, types, import contracts, rules of the tree (about 30 s)
 	@                                       $(PYTHON) -m ruff format --quiet --check $(SOURCES)
 	@echo "lint: mypy, strict (10 to 20 s)"; $(PYTHON) -m mypy --no-error-summary
 	@                                       $(PYTHON) -m mypy --no-error-summary deploy/generate/*.py
-	@echo "lint: import contracts";         said=$$($(VENV)/bin/lint-imports --no-color 2>&1) || { echo "$$said"; exit 1; }
+	@echo "lint: import contracts";         said=$$(NO_COLOR=1 $(VENV)/bin/lint-imports 2>&1) || { echo "$$said"; exit 1; }
 
 format: $(STAMP) ## Format the Python files, and mend what ruff can mend
 	$(PYTHON) -m ruff format $(SOURCES)
