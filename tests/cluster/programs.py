@@ -71,20 +71,11 @@ def _build(packages: list[str]) -> None:
     unfinished = target.with_name(f"{target.name}.unfinished-{os.getpid()}")
     unfinished.mkdir(parents=True)
     version = "k8s.io/component-base/version"
-    flags = f"-s -w -X {version}.gitVersion={KUBERNETES} -X {version}.gitMajor=1 -X {version}.gitMinor=34"
+    versions = f"-X {version}.gitVersion={KUBERNETES} -X {version}.gitMajor=1 -X {version}.gitMinor=34"
+    flags = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", f"-ldflags=-s -w {versions}", f"-ldflags={WORKLOAD}="]
     try:
         run(
-            *(
-                "go",
-                "build",
-                "-trimpath",
-                "-buildvcs=false",
-                f"-ldflags={flags}",
-                f"-ldflags={WORKLOAD}=",
-                "-o",
-                f"{unfinished}/",
-                *packages,
-            ),
+            *("go", "build", *flags, "-o", f"{unfinished}/", *packages),
             cwd=SOURCE,
             env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", **_less_collecting()},
             log=unfinished.with_suffix(".log"),
