@@ -39,7 +39,8 @@ def test_of_a_wrapper_its_only_child_is_recorded():
     process = processes.start("wrapped", "sleep", "60", wrapper=("sh", "-c", '"$@" & wait', "sh"))
 
     assert is_sleeping(process.pid)
-    assert Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n"
+    # Recorded as soon as it is there, which may be before it has become the program.
+    until(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n", what="the child is the program", within=10)
 
 
 def test_a_pid_that_is_somebody_elses_by_now_is_left_alone(tmp_path):
