@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import suppress
 from functools import partial
 
 from cluster import base_image, certificates, cgroups, control_plane, images, network, node, objects, packages, processes, programs, volumes
@@ -101,6 +102,8 @@ def down() -> None:
         network.remove()
         cgroups.remove()
         shutil.rmtree(STATE, ignore_errors=True)
+        with suppress(OSError):  # somebody else's files are in it
+            STATE.parent.rmdir()
 
 
 def is_up() -> bool:
