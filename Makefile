@@ -45,7 +45,7 @@ lock: $(STAMP) ## Resolve the dependencies of pyproject.toml anew into requireme
 	$(LOCK) --group build -o requirements/build.txt
 
 bench: $(STAMP) ## What recording and conversion cost, beside peers on the same file (root; some minutes)
-	@PYTHONPATH=tests $(PYTHON) -m bench $(BENCH)
+	@export PYTHONPATH=tests $$(PYTHONPATH=tests $(PYTHON) -m cluster env); $(PYTHON) -m bench $(BENCH)
 
 clean: ## Remove what make made in this folder (the virtual environment and caches)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

@@ -12,8 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import recordings
+from bench import apply, recordings
 from bench.measuring import Command, measure_in_turn, table
+from support.kubectl import ENABLE, Kubectl
 
 
 def main() -> int:
@@ -34,7 +35,25 @@ def main() -> int:
             print(table(measure_in_turn(conversions(recording.path, folder), rounds=options.rounds), against="perfprofile-agent convert"))
         print("\nthe agent itself, `record -a -F 99`, perf and naming included:")
         print(recordings.own_cost(seconds=options.seconds))
+        print("\nstarting up:")
+        print(table(measure_in_turn(imports(), rounds=options.rounds), against="an empty Python"))
+        kubectl = Kubectl.from_environment()
+        print(
+            f"\nkubectl apply to profile, {apply.measure(kubectl, rounds=options.rounds)}"
+            if kubectl
+            else f"\nno apply-to-profile time: {ENABLE}"
+        )
     return 0
+
+
+def imports() -> list[Command]:
+    """Give what loading the agent's command line costs, and what loading all that ``join`` works with costs."""
+    modules = {
+        "an empty Python": "",
+        "perfprofile_agent.agent.cli": "import perfprofile_agent.agent.cli",
+        "perfprofile_agent.agent.join": "import perfprofile_agent.agent.join",
+    }
+    return [Command(name, [sys.executable, "-c", statement]) for name, statement in modules.items()]
 
 
 def conversions(recording: Path, folder: Path) -> list[Command]:

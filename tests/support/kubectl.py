@@ -33,9 +33,9 @@ class Kubectl:
 
     @classmethod
     def from_environment(cls) -> "Kubectl | None":
-        """Take the cluster that the environment names; None where it names none."""
+        """Take the cluster that the environment names; None where it names none, or one that isn't up."""
         kubeconfig, programs = os.environ.get("PERFPROFILE_KUBECONFIG"), os.environ.get("PERFPROFILE_KUBE_BIN")
-        if not kubeconfig or not programs:
+        if not kubeconfig or not programs or not Path(kubeconfig).exists():
             return None
         return cls(program=Path(programs) / "kubectl", kubeconfig=Path(kubeconfig))
 
