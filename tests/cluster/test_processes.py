@@ -17,6 +17,8 @@ def state(tmp_path, monkeypatch):
     yield
     for name in processes.names():
         processes.stop(name, patience=0)
+    while processes._started:
+        processes._started.pop().wait()
 
 
 def test_a_started_process_is_found_and_started_no_second_time():

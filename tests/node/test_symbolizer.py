@@ -309,7 +309,8 @@ def test_a_map_of_another_owner_than_the_process_is_refused(symbolizer):
 def test_a_map_is_sought_in_the_process_s_own_mounts_under_its_own_pid(symbolizer):
     """As in a container: the process is number 1 to itself, and its /tmp is its own."""
     ensure_root()
-    command = f"mount -t tmpfs none /tmp && exec {sys.executable} -c '{GENERATES}' {MAP}"
+    python = Path(sys.executable).resolve()  # not the virtual environment's, which the mount may hide
+    command = f"mount -t tmpfs none /tmp && exec {python} -c '{GENERATES}' {MAP}"
     with running("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", command) as outer:
         address = int(outer.stdout.readline(), 16)
         (pid,) = map(int, Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split())
