@@ -7,8 +7,8 @@ if it makes no debug information as well, which is stripped anyway.
 """
 
 import hashlib
-import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -68,8 +68,9 @@ def ensure(group: Group = CLUSTER) -> Path:
 
 def _build(packages: list[str]) -> None:
     target = directory()
-    unfinished = target.with_name(f"{target.name}.unfinished-{os.getpid()}")
-    unfinished.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
+    # A directory for each call: two groups are built side by side.
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{target.name}.unfinished-", dir=target.parent))
     version = "k8s.io/component-base/version"
     versions = f"-X {version}.gitVersion={KUBERNETES} -X {version}.gitMajor=1 -X {version}.gitMinor=34"
     flags = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", f"-ldflags=-s -w {versions}", f"-ldflags={WORKLOAD}="]
@@ -78,12 +79,12 @@ def _build(packages: list[str]) -> None:
             *("go", "build", *flags, "-o", f"{unfinished}/", *packages),
             cwd=SOURCE,
             env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", **_less_collecting()},
-            log=unfinished.with_suffix(".log"),
+            log=target.with_name(f"{target.name}-{packages[0].rpartition('/')[2]}.log"),
         )
-        target.mkdir(exist_ok=True)
         for program in unfinished.iterdir():
             program.replace(target / program.name)
-        _link_names(target)
+        if "./kube" in packages:
+            _link_names(target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
