@@ -3,7 +3,8 @@
 The order matters on a fresh machine: what the images need is built first, in seconds; everything the cluster itself needs is one
 `go build`, so that both cores stay busy to the end and nothing is compiled twice; helm, which only the chart's tests need, is built when it
 is first asked for. Measured on CoreDNS with empty caches, CPU time: 275 s as is, 216 s with the compiler collecting garbage less often, 183 s
-if it makes no debug information as well, which is stripped anyway.
+if it makes no debug information as well, which is stripped anyway. Without inlining a quarter less again (client-go: 164 s and 123 s), and nothing
+here runs long enough to earn that back.
 """
 
 import hashlib
@@ -73,7 +74,7 @@ def _build(packages: list[str]) -> None:
     unfinished = Path(tempfile.mkdtemp(prefix=f"{target.name}.unfinished-", dir=target.parent))
     version = "k8s.io/component-base/version"
     versions = f"-X {version}.gitVersion={KUBERNETES} -X {version}.gitMajor=1 -X {version}.gitMinor=34"
-    flags = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", f"-ldflags=-s -w {versions}", f"-ldflags={WORKLOAD}="]
+    flags = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false -l", f"-ldflags=-s -w {versions}", f"-ldflags={WORKLOAD}="]
     try:
         run(
             *("go", "build", *flags, "-o", f"{unfinished}/", *packages),
