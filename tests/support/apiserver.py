@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from perfprofile_cluster.client import Cluster
 from perfprofile_cluster.errors import ClusterError
 from perfprofile_cluster.transport import Transport
 from perfprofile_operator import pki
+from support import waiting
 
 ENABLE = "no API server: run `make cluster-binaries`, and set PERFPROFILE_KUBE_BIN to the directory that it names"
 ADMIN, OPERATOR, NOBODY = "admin", "operator", "nobody"
@@ -199,21 +201,8 @@ class Api:
         self._transport.close()
 
 
-def eventually(observe: Any, *, within: float = 20, every: float = 0.05) -> Any:
-    """Call ``observe`` until it gives something true and raises no ClusterError; give that."""
-    deadline = time.monotonic() + within
-    while True:
-        try:
-            seen = observe()
-        except ClusterError as error:
-            seen, trouble = None, str(error)
-        else:
-            trouble = f"{observe} gave {seen!r}"
-        if seen:
-            return seen
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within} s: {trouble}")
-        time.sleep(every)
+eventually = partial(waiting.eventually, within=20, every=0.05, tolerating=(ClusterError,))
+"""Waits for what an API server gives, and over its refusals."""
 
 
 @functools.cache

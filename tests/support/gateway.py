@@ -8,10 +8,11 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from perfprofile_cluster.objects import ConfigMap, ContainerStatus, ObjectMeta, 
 from perfprofile_gateway.config import Settings
 from perfprofile_gateway.factory import Ports, running
 from perfprofile_gateway.kubernetes import Kubernetes
-from support import pki
+from support import pki, waiting
 
 AGENT = "system:serviceaccount:perfprofile-agents:perfprofile-agent"
 OPERATOR = "system:serviceaccount:perfprofile-system:perfprofile-operator"
@@ -276,19 +277,5 @@ def _call(
         connection.close()
 
 
-def eventually(observe: Callable[[], Any], *, within: float = 15) -> Any:
-    """Call until it gives something true and doesn't fail to connect; give that."""
-    deadline = time.monotonic() + within
-    while True:
-        seen: Any = None
-        try:
-            seen = observe()
-        except OSError as error:
-            seen = None
-            trouble: Any = error
-        else:
-            trouble = seen
-        if seen:
-            return seen
-        assert time.monotonic() < deadline, f"not within {within} s: {trouble!r}"
-        time.sleep(0.02)
+eventually = partial(waiting.eventually, within=15, every=0.02, tolerating=(OSError,))
+"""Waits for what a gateway gives, and over its absence."""

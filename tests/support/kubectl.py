@@ -3,12 +3,11 @@
 import json
 import os
 import subprocess
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-T = TypeVar("T")
+from support import waiting
 
 ENABLE = "run `make test` as root, or `make cluster-up` and then pytest with the variables that it prints"
 
@@ -68,13 +67,5 @@ class Kubectl:
         self("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)}))
 
 
-def eventually(observe: Callable[[], T], *, within: float, describe: Callable[[], str] = lambda: "") -> T:
-    """Call ``observe`` until it gives something true, or fail after ``within`` seconds with what ``describe`` tells."""
-    deadline = time.monotonic() + within
-    while True:
-        seen = observe()
-        if seen:
-            return seen
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within:.0f} s: {describe() or observe}")
-        time.sleep(0.25)
+eventually = partial(waiting.eventually, every=0.25)
+"""Waits for what kubectl shows."""
