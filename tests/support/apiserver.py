@@ -15,7 +15,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +200,7 @@ class Api:
         self._transport.close()
 
 
-eventually = partial(waiting.eventually, within=20, every=0.05, tolerating=(ClusterError,))
+eventually = functools.partial(waiting.eventually, within=20, every=0.05, tolerating=(ClusterError,))
 """Waits for what an API server gives, and over its refusals."""
 
 
